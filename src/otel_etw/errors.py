@@ -1,0 +1,62 @@
+"""Every exception this package raises, one short tree.
+
+``OtelEtwError``
+    ``EncodeError``         the caller asked for something that has no encoding
+    ``DecodeError``         bytes that are not what they claim to be
+        ``TraceFileError``  a file that is no trace file at all
+    ``MissingExtraError``   an optional dependency is not installed
+
+Damaged input raises :class:`DecodeError` (or is reported, where a format has a
+point to resume at) and nothing else; any other exception is a bug.  The write
+half raises only :class:`EncodeError` and ``ValueError``/``TypeError`` for invalid
+arguments given in code; whatever the operating system refuses is logged and
+counted, since the application being traced must not fail because of it.
+"""
+
+from __future__ import annotations
+
+
+class OtelEtwError(Exception):
+    """Base of all exceptions of this package."""
+
+
+class EncodeError(OtelEtwError, ValueError):
+    """The caller asked for an event that cannot be encoded (a NUL in a name, a count out of range)."""
+
+
+class DecodeError(OtelEtwError, ValueError):
+    """Bytes that are not what they claim to be.
+
+    ``problem`` says what was expected and what was found.  ``offset`` is the byte
+    offset of the fault inside the piece being decoded (metadata, payload, buffer or
+    file, as ``where`` says); ``field`` is the dotted path of the field, if any.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        offset: int | None = None,
+        field: str | None = None,
+        where: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.offset = offset
+        self.field = field
+        self.where = where
+        place = []
+        if where is not None:
+            place.append(f"in {where}")
+        if field is not None:
+            place.append(f"field {field!r}")
+        if offset is not None:
+            place.append(f"at offset {offset:#x}")
+        super().__init__(f"{problem} - {', '.join(place)}" if place else problem)
+
+
+class TraceFileError(DecodeError):
+    """The file is no trace file, or its first buffer is too damaged to say how to read the rest."""
+
+
+class MissingExtraError(OtelEtwError, ImportError):
+    """A part was asked for whose optional dependencies are not installed; the message says what to install."""
