@@ -59,4 +59,4 @@ class TraceFileError(DecodeError):
 
 
 class MissingExtraError(OtelEtwError, ImportError):
-    """A part was asked for whose optional dependencies are not installed; the message says what to install."""
+    """A part was asked for whose dependencies are not installed; the message says what to install."""
