@@ -1,0 +1,1 @@
+"""What collects events: sessions, and the files they write."""

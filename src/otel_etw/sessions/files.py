@@ -1,0 +1,152 @@
+"""Which file a session writes: names for processes, older files kept aside, files of others left alone.
+
+``app.etl`` is held (locked) by the session that writes it.  What was there before is kept as
+``app.etl.1``, the one before that as ``app.etl.2`` and so on.  A session that finds ``app.etl``
+held, by another process or in its own, and every forked child, writes ``app.<pid>.etl`` instead;
+``{pid}`` in the name puts the process id there and in the first place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+PID_FIELD = "{pid}"
+
+_ATTEMPTS_PER_NAME = 10
+_NAMES_PER_PROCESS = 100
+
+# Locked on Windows, where locks are for byte ranges and keep readers out: far behind any data.
+# Its low half is far too, in case the C library cuts the position to 32 bits.
+_LOCK_POSITION = (1 << 40) | 0x7FFF_FFFE
+
+
+class FileHeldError(OSError):
+    """The file is being written by another session; it must be left alone."""
+
+
+def candidate_paths(name: str, pid: int, *, forked: bool) -> Iterator[str]:
+    """The paths a session named ``name`` may write, best first; a forked child takes none without its pid."""
+    if PID_FIELD in name:
+        with_pid = name.replace(PID_FIELD, str(pid))
+    else:
+        if not forked:
+            yield name
+        with_pid = _insert(name, str(pid))
+    yield with_pid
+    for number in range(2, _NAMES_PER_PROCESS):
+        yield _insert(with_pid, str(number))
+
+
+def _insert(path: str, part: str) -> str:
+    root, extension = os.path.splitext(path)
+    return f"{root}.{part}{extension}"
+
+
+def open_new_file(path: str, *, keep: int, private: bool) -> int:
+    """Open an empty file at ``path``, held by this process; the fd closes (and releases) it.
+
+    What was there is kept as ``path.1`` with up to ``keep`` older ones.  ``private`` files are for
+    their owner only (0600); others follow the umask.  Raises FileHeldError if somebody is writing
+    that file, another OSError if it cannot be created.
+    """
+    for _ in range(_ATTEMPTS_PER_NAME):
+        fd = _open(path, private=private)
+        try:
+            if not _hold(fd):
+                raise FileHeldError(errno.EAGAIN, "held by another session", path)
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            if not _is_at(found, path):  # moved aside by another process in between
+                os.close(fd)
+                continue
+            if found.st_size == 0:
+                return fd
+            if os.name == "nt":  # a file cannot be renamed there while it is open
+                os.close(fd)
+                fd = -1
+            shift_names(path, keep)
+        except BaseException:
+            if fd >= 0:
+                os.close(fd)
+            raise
+        if fd >= 0:
+            os.close(fd)
+    raise FileHeldError(errno.EAGAIN, "taken by other sessions again and again", path)
+
+
+def shift_names(path: str, keep: int) -> None:
+    """Rename ``path`` to ``path.1``, that one to ``path.2`` ...; the oldest of more than ``keep`` goes."""
+    try:
+        if keep < 1:
+            os.unlink(path)
+            return
+        count = 0
+        while count < keep - 1 and os.path.lexists(f"{path}.{count + 1}"):
+            count += 1
+        for number in range(count, 0, -1):
+            os.replace(f"{path}.{number}", f"{path}.{number + 1}")
+        os.replace(path, f"{path}.1")
+    except PermissionError as error:
+        # On Windows: somebody has one of them open. Elsewhere no other name will do either.
+        raise FileHeldError(error.errno, error.strerror, path) from error
+
+
+def _open(path: str, *, private: bool) -> int:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    # A FIFO or terminal must not hold up or take over the application.
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NOINHERIT", 0)
+    if private:  # made under a name that others can guess: no link of theirs is followed
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path, flags, 0o600 if private else 0o666)
+
+
+def _is_at(found: os.stat_result, path: str) -> bool:
+    try:
+        return os.path.samestat(found, os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+
+    def _hold(fd: int) -> bool:
+        """Take the lock that says a session writes this file; ``True`` also where there are no locks."""
+        try:
+            os.lseek(fd, _LOCK_POSITION, os.SEEK_SET)
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            return error.errno not in (errno.EACCES, errno.EDEADLK)
+        return True
+
+else:
+
+    def _hold(fd: int) -> bool:
+        """Take the lock that says a session writes this file; ``True`` also where there are no locks."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
+        return True
+
+
+def sync_folder_of(path: str) -> None:
+    """Make the name of a new file survive a power cut too, where folders can be synced."""
+    if os.name == "nt":
+        return
+    with suppress(OSError):
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

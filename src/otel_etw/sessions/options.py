@@ -1,0 +1,71 @@
+"""The arguments of a session, checked."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, NamedTuple
+
+from otel_etw.etl.layout import MAX_BUFFER_BYTES
+
+SMALLEST_BUFFER_BYTES = 4096
+"""The trace header with the longest names fits."""
+
+_BUFFER_GRANULARITY_BYTES = 1024
+_DEFAULT_MAX_FILES = {"sequential": 2, "rolling": 4}
+
+
+class SessionOptions(NamedTuple):
+    """What a session was asked for; see :class:`~otel_etw.sessions.embedded.EtlSession`."""
+
+    path: str
+    buffer_size_bytes: int
+    mode: Literal["sequential", "rolling"]
+    max_file_size_bytes: int | None
+    max_files: int
+    session_name: str
+    private: bool
+
+    @classmethod
+    def checked(
+        cls,
+        path: str | os.PathLike[str],
+        level: int,
+        keyword: int,
+        buffer_size_bytes: int,
+        mode: Literal["sequential", "rolling"],
+        max_file_size_bytes: int | None,
+        max_files: int | None,
+        session_name: str,
+        private: bool,
+    ) -> SessionOptions:
+        """Raise ValueError or TypeError for what makes no sense, with the value in the message."""
+        name = os.fsdecode(path)
+        if not name or "\0" in name:
+            raise ValueError(f"path must be a file name, not {name!r}")
+        _integer("level", level, 0, 0xFF)
+        _integer("keyword", keyword, 0, 0xFFFFFFFF_FFFFFFFF)
+        _integer("buffer_size_bytes", buffer_size_bytes, SMALLEST_BUFFER_BYTES, MAX_BUFFER_BYTES)
+        if buffer_size_bytes % _BUFFER_GRANULARITY_BYTES:
+            raise ValueError(f"buffer_size_bytes must be a multiple of 1024, not {buffer_size_bytes}")
+        if mode not in _DEFAULT_MAX_FILES:
+            raise ValueError(f'mode must be "sequential" or "rolling", not {mode!r}')
+        if max_file_size_bytes is not None:
+            # A header buffer and one with events.
+            _integer("max_file_size_bytes", max_file_size_bytes, 2 * buffer_size_bytes, 1 << 62)
+        elif mode == "rolling":
+            raise ValueError('mode "rolling" needs max_file_size_bytes')
+        if max_files is None:
+            max_files = _DEFAULT_MAX_FILES[mode]
+        _integer("max_files", max_files, 1, 1_000_000)
+        if not isinstance(session_name, str):
+            raise TypeError(f"session_name must be a str, not {type(session_name).__name__}")
+        if not session_name or "\0" in session_name:
+            raise ValueError(f"session_name must be text without NUL, not {session_name!r}")
+        return cls(name, buffer_size_bytes, mode, max_file_size_bytes, max_files, session_name, private)
+
+
+def _integer(what: str, value: int, smallest: int, largest: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{what} must be an int, not {type(value).__name__}")
+    if not smallest <= value <= largest:
+        raise ValueError(f"{what} must be {smallest} to {largest}, not {value}")

@@ -1,0 +1,143 @@
+"""The files a session writes in one process, one after the other, and what each has lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import chain
+
+from otel_etw.etl import records
+from otel_etw.etl.mapping import can_map
+from otel_etw.etl.writer import TraceFile
+from otel_etw.sessions import identity
+from otel_etw.sessions.files import FileHeldError, candidate_paths, open_new_file, sync_folder_of
+from otel_etw.sessions.options import SessionOptions
+
+
+class FileSeries:
+    """Opens, rolls over and finishes files. Neither locks nor logs: the session calls it in turns.
+
+    ``unfinished(path, error)`` is told of a file that was closed but could not be completed.
+    """
+
+    file: TraceFile | None
+    """The one being written; ``None`` before the first, after the last, and while none can be had."""
+    path: str
+    """Of that file; before there is one, where it will be."""
+
+    def __init__(
+        self, options: SessionOptions, *, forked: bool, unfinished: Callable[[str, Exception], None]
+    ) -> None:
+        self._options = options
+        self._pid = os.getpid()
+        self._forked = forked
+        self._unfinished = unfinished
+        self._has_path = False
+        self._lost_in_file = 0
+        self._name_is_synced = False
+        self.file = None
+        self.path = next(candidate_paths(options.path, self._pid, forked=forked))
+
+    def file_with_space(self) -> TraceFile:
+        """The file that may take one more buffer, a new one if need be; OSError if none is to be had."""
+        file, largest = self.file, self._options.max_file_size_bytes
+        if file is None:
+            return self.open()
+        if largest is None or file.size_bytes + self._options.buffer_size_bytes <= largest:
+            return file
+        if self._options.mode == "sequential":
+            raise OSError(errno.EFBIG, f"the file has reached its {largest} bytes")
+        self.finish()
+        return self.open()
+
+    def open(self) -> TraceFile:
+        """Begin the next file: where the last one was, or at the first of the session's free names."""
+        held: OSError | None = None
+        own = (self.path,) if self._has_path else ()
+        for path in chain(own, self._candidates()):
+            try:
+                fd = open_new_file(path, keep=self._options.max_files - 1, private=self._options.private)
+            except FileHeldError as error:
+                held = error
+                continue
+            self.path = path
+            self.file = self._begin(fd, path)
+            self._has_path = True
+            return self.file
+        raise held or OSError(errno.EAGAIN, "no file name left")
+
+    def finish(self) -> None:
+        """Complete and close the file, if there is one; what is lost from now on is told by the next."""
+        file, self.file = self.file, None
+        if file is None:
+            return
+        try:
+            file.finish(end_filetime=records.filetime(time.time_ns()), events_lost=self._lost_in_file)
+        except (OSError, ValueError) as error:
+            self._unfinished(file.path, error)
+        self._lost_in_file = 0
+        self._name_is_synced = False
+
+    def count_lost(self) -> None:
+        """One event more that is in no file."""
+        self._lost_in_file += 1
+        if self.file is not None:
+            with suppress(OSError, ValueError):
+                self.file.update_events_lost(self._lost_in_file)
+
+    def update_header(self) -> None:
+        """Make the header say what a finished file's would, and go on."""
+        if self.file is not None:
+            with suppress(OSError, ValueError):
+                self.file.update_header(
+                    end_filetime=records.filetime(time.time_ns()), events_lost=self._lost_in_file
+                )
+
+    def descriptor_to_sync(self) -> int | None:
+        """A descriptor for ``fsync``, which the caller does and closes outside its turn; it may take long."""
+        if self.file is None:
+            return None
+        try:
+            self.file.sync_views()
+            return os.dup(self.file.fd)
+        except OSError:
+            return None
+
+    def sync_name(self) -> None:
+        """Once for each file: make its name survive a power cut, too."""
+        if not self._name_is_synced:
+            self._name_is_synced = True
+            sync_folder_of(self.path)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's file without touching its bytes."""
+        file, self.file = self.file, None
+        if file is not None:
+            file.abandon()
+
+    def _candidates(self) -> Iterator[str]:
+        return candidate_paths(self._options.path, self._pid, forked=self._forked)
+
+    def _begin(self, fd: int, path: str) -> TraceFile:
+        try:
+            return TraceFile(
+                fd,
+                path,
+                buffer_size_bytes=self._options.buffer_size_bytes,
+                session_name=self._options.session_name,
+                start_filetime=records.filetime(time.time_ns()),
+                process_id=self._pid & identity.U32,
+                thread_id=identity.thread_ids.id,
+                mapped=can_map(path),
+            )
+        except BaseException:
+            # Half a header would be taken for somebody's trace and kept aside by the next attempt.
+            with suppress(OSError):
+                os.ftruncate(fd, 0)
+            os.close(fd)
+            with suppress(OSError):
+                os.unlink(path)
+            raise

@@ -1,0 +1,195 @@
+"""``kill -9`` at any moment: every acknowledged event is in the file, and every reader opens it.
+
+A child acknowledges an event by storing its number into a mapped file once ``write`` has returned.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from session_events import numbers_by_reader, start_child
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL on this system")
+
+KILLS = 200 if os.environ.get("OTEL_ETW_LONG_TESTS") else 30
+
+# Forks one writer for each line on its standard input and answers with the writer's process id, so
+# that only the first has to import anything.
+WRITERS = """
+import mmap, os, random, signal, sys
+from session_events import write_number
+from otel_etw.etl import mapping, writer
+from otel_etw.sessions import embedded, series
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def die_around(owner, name, number, after, halfway=False):
+    step, calls = getattr(owner, name), [0]
+    def wrapped(self, *arguments):
+        calls[0] += 1
+        if calls[0] == number and not after:
+            if halfway:
+                size = self.buffer_size_bytes
+                data = writer.records.reserved_buffer(size)[: size // 2 + 100]
+                mapping.write_at(self.fd, arguments[0] * size, data)
+            die()
+        result = step(self, *arguments)
+        if calls[0] == number:
+            die()
+        return result
+    setattr(owner, name, wrapped)
+
+def die_at_store(number):
+    stores = [0]
+    for kind in (mapping.MappedWindow, mapping.PositionedWindow):
+        for name in ("store", "store_u32", "store_u64"):
+            def wrapped(self, offset, value, store=getattr(kind, name)):
+                stores[0] += 1
+                if stores[0] == number:
+                    die()
+                store(self, offset, value)
+            setattr(kind, name, wrapped)
+
+def write_for_ever(path, buffer_size_bytes, mapped, padding, death):
+    if not mapped:
+        series.can_map = lambda path: False
+    with open(path + ".acknowledged", "w+b") as file:
+        file.truncate(8)
+        acknowledged = memoryview(mmap.mmap(file.fileno(), 8)).cast("q")
+    if death[:1] == ("store",):
+        die_at_store(int(death[1]))
+    elif death:
+        name, number, moment = death
+        die_around(writer.TraceFile, name, int(number), moment == "after", moment == "halfway")
+    sizes = random.Random(buffer_size_bytes)
+    provider = embedded.EtlSession(path, buffer_size_bytes=buffer_size_bytes).register("TestProvider")
+    number = 0
+    while True:
+        if write_number(provider, number, sizes.randrange(padding)) != 0:
+            os._exit(1)
+        number += 1
+        acknowledged[0] = number
+
+for line in sys.stdin:
+    path, buffer_size_bytes, mapped, padding, *death = line.rstrip("\\n").split("\\t")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            write_for_ever(path, int(buffer_size_bytes), mapped == "1", int(padding), tuple(death))
+        finally:
+            os._exit(2)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Writers:
+    """Starts writers and waits for their death."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdin
+        assert child.stdout
+        self._stdin, self._stdout = child.stdin, child.stdout
+
+    def start(
+        self, path: Path, *, buffer_size_bytes: int, mapped: bool, padding: int, death: str = ""
+    ) -> int:
+        fields = [str(path), str(buffer_size_bytes), str(int(mapped)), str(padding), *death.split()]
+        self._stdin.write("\t".join(fields).encode() + b"\n")
+        self._stdin.flush()
+        return int(self._stdout.readline())
+
+    def assert_killed(self) -> None:
+        assert int(self._stdout.readline()) == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def writers() -> Iterator[Writers]:
+    with start_child(WRITERS) as child:
+        yield Writers(child)
+        assert child.stdin
+        child.stdin.close()
+        assert child.wait(10) == 0
+
+
+def acknowledged(path: Path) -> int:
+    return int.from_bytes(Path(f"{path}.acknowledged").read_bytes(), "little")
+
+
+def assert_all_is_there(path: Path) -> int:
+    """All acknowledged events and at most the one after them, by every reader; how many."""
+    count = acknowledged(path)
+    for name, numbers in numbers_by_reader(path).items():
+        assert numbers in (list(range(count)), list(range(count + 1))), name
+    return count
+
+
+def test_killed_at_random_moments(tmp_path: Path, writers: Writers) -> None:
+    generator = random.Random()
+    total = 0
+    for kill in range(KILLS):
+        path = tmp_path / f"{kill}.etl"
+        buffer_size_bytes = generator.choice([4096, 4096, 5120, 65536])
+        padding = generator.choice([20, 3500])
+        pid = writers.start(path, buffer_size_bytes=buffer_size_bytes, mapped=kill % 4 != 0, padding=padding)
+        while not (os.path.exists(f"{path}.acknowledged") and path.exists() and path.stat().st_size):
+            time.sleep(0.0002)
+        time.sleep(generator.uniform(0, 0.006))
+        os.kill(pid, signal.SIGKILL)
+        writers.assert_killed()
+        if path.stat().st_size >= buffer_size_bytes:  # else it died before the session was made
+            total += assert_all_is_there(path)
+    assert total > KILLS
+
+
+STEPS = ("reserve", "seal_newest", "open_window", "store_first", "publish", "count_buffer")
+
+
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "positioned"])
+@pytest.mark.parametrize("buffer_number", [1, 3])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_after_each_step_of_starting_a_buffer(
+    tmp_path: Path, writers: Writers, step: str, buffer_number: int, mapped: bool
+) -> None:
+    path = tmp_path / "a.etl"
+    death = f"{step} {buffer_number} after"
+    writers.start(path, buffer_size_bytes=4096, mapped=mapped, padding=300, death=death)
+    writers.assert_killed()
+    assert_all_is_there(path)
+
+
+def test_killed_before_a_buffer_is_started(tmp_path: Path, writers: Writers) -> None:
+    path = tmp_path / "a.etl"
+    writers.start(path, buffer_size_bytes=4096, mapped=True, padding=300, death="reserve 1 before")
+    writers.assert_killed()
+    assert assert_all_is_there(path) == 0
+
+
+@pytest.mark.parametrize("buffer_number", [1, 2])
+def test_killed_in_the_middle_of_reserving_space(
+    tmp_path: Path, writers: Writers, buffer_number: int
+) -> None:
+    path = tmp_path / "a.etl"
+    death = f"reserve {buffer_number} halfway"
+    writers.start(path, buffer_size_bytes=4096, mapped=True, padding=300, death=death)
+    writers.assert_killed()
+    assert path.stat().st_size % 4096
+    assert_all_is_there(path)
+
+
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "positioned"])
+def test_killed_before_each_single_store(tmp_path: Path, writers: Writers, mapped: bool) -> None:
+    for number in range(1, 40):
+        path = tmp_path / f"{number}.etl"
+        writers.start(path, buffer_size_bytes=4096, mapped=mapped, padding=1500, death=f"store {number}")
+        writers.assert_killed()
+        assert_all_is_there(path)

@@ -1,0 +1,350 @@
+"""Threads, signal handlers, ``__del__`` and exceptions in the middle of a write: no hang, no torn event."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from otel_etw.etl.reader import open_etl
+from otel_etw.etl.writer import TraceFile
+from otel_etw.providers.base import WriteStatus
+from otel_etw.providers.embedded import EmbeddedProvider
+from otel_etw.sessions.embedded import EtlSession
+from otel_etw.sessions.turns import Turns
+from session_events import DESCRIPTOR, numbers_in, our_numbers, run_child, write_number
+
+needs_timer = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="there are no timer signals on this system"
+)
+
+
+@pytest.mark.parametrize("buffer_size_bytes", [4096, 65536])
+def test_eight_threads_share_a_session(tmp_path: Path, buffer_size_bytes: int) -> None:
+    each = 400
+    start = threading.Barrier(8)
+    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=buffer_size_bytes) as session:
+
+        def write(lane: int) -> None:
+            provider = session.register(f"Provider{lane % 3}")
+            start.wait()
+            for number in range(each):
+                assert write_number(provider, lane * 1000 + number, number % 300) == 0
+                if number == each // 2:
+                    session.flush()
+
+        threads = [threading.Thread(target=write, args=(lane,)) for lane in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert session.events_lost == 0
+    numbers = numbers_in(tmp_path / "a.etl")
+    assert len(numbers) == 8 * each
+    for lane in range(8):
+        own = [number for number in numbers if number // 1000 == lane]
+        assert own == [lane * 1000 + number for number in range(each)]
+
+
+@needs_timer
+def test_a_timer_signal_every_millisecond_that_logs_while_a_write_is_in_progress(tmp_path: Path) -> None:
+    out = run_child(
+        """
+import itertools, logging, signal, sys, threading, time
+from session_events import *
+from otel_etw.sessions.embedded import EtlSession
+session = EtlSession(sys.argv[1], buffer_size_bytes=4096)
+provider = session.register("TestProvider")
+class ToSession(logging.Handler):
+    def emit(self, record):
+        assert write_number(provider, record.args[0], 100) == 0
+logger = logging.getLogger("app")
+logger.setLevel(logging.INFO)
+logger.addHandler(ToSession())
+other = 0
+signals = itertools.count(10**9)
+def on_timer(signum, frame):
+    logger.info("%d", next(signals))
+def in_thread():
+    global other
+    while time.monotonic() < end:
+        logger.info("%d", 2 * 10**9 + other)
+        other += 1
+        time.sleep(0.0005)
+signal.signal(signal.SIGALRM, on_timer)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+end = time.monotonic() + 2.5
+thread = threading.Thread(target=in_thread)
+thread.start()
+number = 0
+slowest = 0.0
+while time.monotonic() < end and number < 60_000:
+    began = time.monotonic()
+    assert write_number(provider, number, number % 50) == 0
+    slowest = max(slowest, time.monotonic() - began)
+    number += 1
+while time.monotonic() < end:
+    time.sleep(0.01)
+thread.join()
+signal.setitimer(signal.ITIMER_REAL, 0)
+session.close()
+assert session.events_lost == 0
+signals = next(signals) - 10**9
+numbers = our_numbers(sys.argv[1])
+# Handlers interrupt each other, too: only their events may change places.
+assert [n for n in numbers if n < 10**9] == list(range(number))
+assert [n - 2 * 10**9 for n in numbers if n >= 2 * 10**9] == list(range(other))
+assert sorted(n - 10**9 for n in numbers if 10**9 <= n < 2 * 10**9) == list(range(signals))
+print(number, signals, other, slowest)
+""",
+        tmp_path / "a.etl",
+    )
+    number, signals, other, _ = out.split()
+    assert int(number) > 1000
+    assert int(signals) > 100
+    assert int(other) > 20
+
+
+class WritesWhenCollected:
+    def __init__(self, provider: EmbeddedProvider, number: int) -> None:
+        self.itself = self
+        self.provider, self.number = provider, number
+
+    def __del__(self) -> None:
+        write_number(self.provider, self.number)
+
+
+def test_finalizers_may_write_at_any_moment(tmp_path: Path) -> None:
+    threshold = gc.get_threshold()
+    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096) as session:
+        provider = session.register("TestProvider")
+        gc.set_threshold(3, 1, 1)
+        try:
+            for number in range(300):
+                WritesWhenCollected(provider, 1000 + number)
+                write_number(provider, number)
+        finally:
+            gc.set_threshold(*threshold)
+        gc.collect()
+    numbers = numbers_in(tmp_path / "a.etl")
+    assert sorted(numbers) == [*range(300), *range(1000, 1300)]
+
+
+STEPS = ("reserve", "seal_newest", "open_window", "store_first", "publish", "count_buffer", "append")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_an_event_written_within_a_write_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    original = getattr(TraceFile, step)
+    nested = iter(range(1000, 2000))
+
+    def interrupted(self: TraceFile, *arguments: object) -> object:
+        if after:
+            result = original(self, *arguments)
+        if number < 6:
+            assert write_number(provider, next(nested)) == 0
+            session.flush()
+        return result if after else original(self, *arguments)
+
+    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096) as session:
+        provider = session.register("TestProvider")
+        number = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(TraceFile, step, interrupted)
+            for number in range(8):
+                assert write_number(provider, number, 1500) == 0
+    numbers = numbers_in(tmp_path / "a.etl")
+    assert [n for n in numbers if n < 1000] == list(range(8))
+    assert [n for n in numbers if n >= 1000] == list(range(1000, next(nested)))
+    assert len(numbers) > 8
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_an_exception_out_of_any_step_passes_and_later_events_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    original = getattr(TraceFile, step)
+
+    def interrupted(self: TraceFile, *arguments: object) -> object:
+        if after:
+            original(self, *arguments)
+        raise KeyboardInterrupt
+
+    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096) as session:
+        provider = session.register("TestProvider")
+        assert write_number(provider, 0, 1500) == 0
+        assert write_number(provider, 1, 1500) == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(TraceFile, step, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                write_number(provider, 2, 100 if step == "append" else 1500)
+        assert len(our_numbers(session.path)) in (2, 3)
+        for number in range(3, 9):
+            assert write_number(provider, number, 1500) == 0
+    numbers = numbers_in(tmp_path / "a.etl")
+    assert [number for number in numbers if number != 2] == [0, 1, 3, 4, 5, 6, 7, 8]
+
+
+@needs_timer
+def test_exceptions_from_a_signal_handler_at_random_moments(tmp_path: Path) -> None:
+    out = run_child(
+        """
+import random, signal, sys, time
+from session_events import *
+from otel_etw.sessions.embedded import EtlSession
+session = EtlSession(sys.argv[1], buffer_size_bytes=4096)
+provider = session.register("TestProvider")
+class Alarm(BaseException):
+    pass
+def on_timer(signum, frame):
+    raise Alarm
+signal.signal(signal.SIGALRM, on_timer)
+done, number, alarms = [], 0, 0
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.002))
+        while True:
+            number += 1
+            if write_number(provider, number, 50) == 0:
+                done.append(number)
+    except Alarm:
+        alarms += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+began = time.monotonic()
+import threading
+thread = threading.Thread(target=lambda: done.append(write_number(provider, 10**9) or 10**9))
+thread.start()
+thread.join()
+assert time.monotonic() - began < 5
+session.close()
+numbers = our_numbers(sys.argv[1])
+assert numbers == sorted(set(numbers)), "none twice, none out of order"
+missing = set(done) - set(numbers)
+assert not missing, missing
+print(alarms, len(done))
+""",
+        tmp_path / "a.etl",
+    )
+    assert int(out.split()[0]) > 100
+
+
+def test_a_lock_left_behind_by_an_exception_is_taken_over() -> None:
+    stored: list[int] = []
+    turns: Turns[int] = Turns(lambda unix_ns, item: stored.append(item) or 0, lambda: None)
+    turns._lock.acquire()  # what is left if an exception comes before the try that would release it
+    assert turns.take(1) == 0
+    began = time.monotonic()
+    assert turns.take(2) == 0
+    assert time.monotonic() - began < 0.5
+    assert stored == [1, 2]
+
+
+def test_nobody_waits_for_ever_for_a_thread_that_waits_for_him(tmp_path: Path) -> None:
+    """A handler inside a write waits for a logging lock whose owner is about to write."""
+    logging_lock = threading.Lock()
+    inside, owned = threading.Event(), threading.Event()
+    with EtlSession(tmp_path / "a.etl") as session:
+        provider = session.register("TestProvider")
+
+        class Payload(bytes):
+            def __len__(self) -> int:
+                if session._turns.inside and not inside.is_set():
+                    inside.set()
+                    owned.wait(5)
+                    with logging_lock:
+                        pass
+                return super().__len__()
+
+        def other() -> None:
+            inside.wait(5)
+            with logging_lock:
+                owned.set()
+                assert write_number(provider, 2) == WriteStatus.SUCCESS
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        began = time.monotonic()
+        assert provider.write(DESCRIPTOR, None, Payload(b"\1" + bytes(7))) == 0
+        thread.join(5)
+        assert time.monotonic() - began < 0.8
+        assert inside.is_set()
+        assert owned.is_set()
+    with open_etl(tmp_path / "a.etl") as trace:
+        assert [event.payload[0] for event in trace if event.kind == "event"] == [1, 2]
+
+
+def test_too_many_events_within_one_write_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TraceFile.append
+    statuses = []
+
+    def interrupted(self: TraceFile, *arguments: object) -> None:
+        if not statuses:
+            statuses.extend(write_number(provider, 100 + number) for number in range(1500))
+        original(self, *arguments)  # type: ignore[arg-type]
+
+    with EtlSession(tmp_path / "a.etl") as session:
+        provider = session.register("TestProvider")
+        write_number(provider, 0)
+        monkeypatch.setattr(TraceFile, "append", interrupted)
+        write_number(provider, 1)
+        assert statuses == [0] * 1024 + [WriteStatus.NOT_ENOUGH_MEMORY] * (1500 - 1024)
+        assert session.events_lost == 1500 - 1024
+    assert our_numbers(tmp_path / "a.etl") == [0, 1, *range(100, 1124)]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_session_closed_within_a_write_is_closed_when_that_write_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    original = getattr(TraceFile, step)
+
+    def interrupted(self: TraceFile, *arguments: object, **options: object) -> object:
+        session.close()
+        return original(self, *arguments, **options)
+
+    session = EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096)
+    provider = session.register("TestProvider")
+    write_number(provider, 0, 1500)
+    write_number(provider, 1, 1500)
+    with monkeypatch.context() as patch:
+        patch.setattr(TraceFile, step, interrupted)
+        assert write_number(provider, 2, 100 if step == "append" else 1500) == 0
+    assert session.closed
+    assert numbers_in(session.path) == [0, 1, 2]
+    assert write_number(provider, 3) == WriteStatus.INVALID_HANDLE
+
+
+def test_what_the_session_logs_may_come_back_as_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own log line, sent to the session it is about while that has no space."""
+
+    class ToSession(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(write_number(provider, 99))
+
+    seen: list[int] = []
+    handler = ToSession()
+    logger = logging.getLogger("otel_etw")
+    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096, max_file_size_bytes=8192) as session:
+        provider = session.register("TestProvider")
+        logger.addHandler(handler)
+        try:
+            assert write_number(provider, 0, 3800) == 0
+            assert write_number(provider, 1, 3800) == WriteStatus.DISK_FULL
+        finally:
+            logger.removeHandler(handler)
+        assert seen == [WriteStatus.DISK_FULL] or seen == [0]
+    assert our_numbers(tmp_path / "a.etl")[0] == 0
