@@ -1,0 +1,258 @@
+"""What every exporter shares: a provider, a hold on its session, and an account of what became of each item.
+
+An emitter is a guest in somebody's process.  It raises nothing, takes no lock that another thread could make
+it wait for, and counts what it loses.  Its own log lines (logger ``otel_etw``) come once per kind of trouble.
+
+*Re-entrancy.*  Our own log line, an attribute's ``__str__`` or a signal handler may log while an item is
+being handled on the same thread, and that record may come straight back here.  An item that arrives while
+our own line is being logged is dropped and counted, and so is one nested deeper than a few levels.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import count
+from typing import Protocol
+from uuid import UUID
+
+from otel_etw import environment
+from otel_etw.layouts.encoded import EncodedEvent
+from otel_etw.layouts.plain_text import text_of
+from otel_etw.providers.base import Provider, WriteStatus
+from otel_etw.sessions.default import default_session
+
+_logger = logging.getLogger("otel_etw")
+
+_MAX_NESTING = 3
+
+_WRITTEN = "written"
+_SKIPPED = "skipped"
+_TRUNCATED = "truncated"
+_DROPPED = "dropped: "
+
+
+class Session(Protocol):
+    """What an emitter needs of a session."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session takes no more events, for good."""
+
+    def hold(self) -> None:
+        """Note one more user of the session."""
+
+    def release(self) -> None:
+        """Give a hold back; the shared session closes with its last one."""
+
+    def register(self, name: str, provider_id: UUID) -> Provider:
+        """A provider whose events go to this session."""
+
+
+class Outcome(Enum):
+    """What became of one item."""
+
+    WRITTEN = "written"
+    SKIPPED = "skipped"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What an exporter has done so far, in items (log records or data points); a snapshot.
+
+    ``written`` reached a session, of which ``truncated`` had to be cut to fit one event; ``skipped`` were
+    wanted by no session; ``dropped`` were lost, by reason (``"status 8"`` is Windows' status code of a write,
+    see :class:`otel_etw.providers.base.WriteStatus`).
+    """
+
+    written: int = 0
+    skipped: int = 0
+    truncated: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """All that were dropped."""
+        return sum(self.dropped.values())
+
+
+class _Tally:
+    """Counts that any thread, signal handler or forked child may add to: none lost, nobody waiting, no lock.
+
+    A step of ``itertools.count`` is atomic, and its ``repr`` tells how many steps it has taken.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, count[int]] = {}
+
+    def add(self, what: str) -> None:
+        steps = self._counts.get(what)
+        if steps is None:
+            steps = self._counts.setdefault(what, count())
+        next(steps)
+
+    def totals(self) -> dict[str, int]:
+        return {what: int(repr(steps)[len("count(") : -1]) for what, steps in self._counts.copy().items()}
+
+
+class _ThreadState(threading.local):
+    depth = 0
+    reporting = False
+
+
+_thread = _ThreadState()
+
+
+class Emitter:
+    """One exporter's way to ETW.
+
+    Holds the given session, or the one shared by the process, until :meth:`shutdown`.  If no session can be
+    had (the file cannot be created), every item is counted as dropped.
+    """
+
+    def __init__(self, provider_name: str, provider_id: UUID, session: Session | None) -> None:
+        self._tally = _Tally()
+        self._reported: set[str] = set()
+        self._session: Session | None = None
+        self._provider: Provider | None = None
+        self._shut_down = False
+        try:
+            self._open(provider_name, provider_id, session)
+        except Exception as error:  # noqa: BLE001 - an application must start without its tracing too
+            self._report_once("session", f"nothing can be written to provider {provider_name!r}: {error}")
+
+    def _open(self, provider_name: str, provider_id: UUID, session: Session | None) -> None:
+        if session is None:
+            session = default_session(environment.session_file())
+        else:
+            session.hold()
+        self._session = session
+        self._provider = session.register(provider_name, provider_id)
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the counts."""
+        totals = self._tally.totals()
+        return Stats(
+            written=totals.pop(_WRITTEN, 0),
+            skipped=totals.pop(_SKIPPED, 0),
+            truncated=totals.pop(_TRUNCATED, 0),
+            dropped={what.removeprefix(_DROPPED): number for what, number in totals.items()},
+        )
+
+    @property
+    def max_event_bytes(self) -> int:
+        """Most bytes of metadata and payload together that the provider takes."""
+        return 0 if self._provider is None else self._provider.max_event_bytes
+
+    def is_enabled(self, level: int, keyword: int) -> bool:
+        """Whether a session wants such an event now. Counts nothing."""
+        provider = self._provider
+        return provider is not None and not self._shut_down and provider.is_enabled(level, keyword)
+
+    def is_enabled_any(self) -> bool:
+        """Whether a session wants events of any level now. Counts nothing."""
+        provider = self._provider
+        return provider is not None and not self._shut_down and provider.is_enabled_any()
+
+    def emit(
+        self, level: int, keyword: int, encode: Callable[..., EncodedEvent], *arguments: object
+    ) -> Outcome:
+        """Write the event ``encode(*arguments)`` if a session wants one of this level and keyword.
+
+        ``encode`` is not called otherwise.  Whatever it raises costs this item only.
+        """
+        refusal = self.refusal(level, keyword)
+        if refusal is not None:
+            return refusal
+        _thread.depth += 1
+        try:
+            return self.write(encode(*arguments))
+        except Exception as error:  # noqa: BLE001 - whatever the application's own objects raise
+            return self.drop(
+                "not encodable", f"an item could not be encoded and was dropped: {text_of(error)}"
+            )
+        finally:
+            _thread.depth -= 1
+
+    def refusal(self, level: int, keyword: int, items: int = 1) -> Outcome | None:
+        """What becomes of ``items`` items that cannot be written now, counted; ``None`` if they can."""
+        if self.is_enabled(level, keyword):
+            if _thread.reporting or _thread.depth >= _MAX_NESTING:
+                return self.drop("re-entrant", items=items)
+            return None
+        if self._shut_down:
+            return self.drop("shut down", "exporting after shutdown; items are dropped", items)
+        if self._provider is None or self._provider.problem is not None:
+            closed = self._session is not None and self._session.closed
+            return self.drop(
+                "no session", "the session is closed; items are dropped" if closed else None, items
+            )
+        return self._count(_SKIPPED, Outcome.SKIPPED, items)
+
+    def write(self, event: EncodedEvent) -> Outcome:
+        """Write one event and count what became of it."""
+        provider = self._provider
+        if provider is None:
+            return self.drop("no session")
+        try:
+            status = provider.write(event.descriptor, event.metadata, event.payload)
+        except Exception as error:  # noqa: BLE001 - a provider that breaks its promise breaks only itself
+            return self.drop("write failed", f"a write failed, the item was dropped: {text_of(error)}")
+        if status != WriteStatus.SUCCESS:
+            # The session has said already what is wrong with itself.
+            said = None if provider.problem else f"an item was dropped: {_status_text(status)}"
+            return self.drop(f"status {int(status)}", said)
+        if event.truncated:
+            self._tally.add(_TRUNCATED)
+        return self._count(_WRITTEN, Outcome.WRITTEN)
+
+    def drop(self, reason: str, message: str | None = None, items: int = 1) -> Outcome:
+        """Count ``items`` lost for ``reason``; ``message``, if any, is logged the first time."""
+        outcome = self._count(_DROPPED + reason, Outcome.DROPPED, items)
+        if message is not None:
+            self._report_once(reason, message)
+        return outcome
+
+    def shutdown(self) -> None:
+        """Give up the provider and the hold on the session. Idempotent."""
+        if self._shut_down:
+            return
+        self._shut_down = True
+        provider, session = self._provider, self._session
+        try:
+            if provider is not None:
+                provider.close()
+            if session is not None:
+                session.release()
+        except Exception as error:  # noqa: BLE001 - nothing of this may reach the application
+            self._report_once("shutdown", f"closing failed: {text_of(error)}")
+
+    def _count(self, what: str, outcome: Outcome, items: int = 1) -> Outcome:
+        for _ in range(items):
+            self._tally.add(what)
+        return outcome
+
+    def _report_once(self, kind: str, message: str) -> None:
+        """Log a warning, the first of its kind; what comes back from that on this thread is dropped."""
+        if kind in self._reported or _thread.reporting:
+            return
+        self._reported.add(kind)
+        _thread.reporting = True
+        try:
+            _logger.warning("%s", message)
+        except Exception:  # noqa: BLE001, S110 - a broken log handler is not ours to mend, nor to fall over
+            pass
+        finally:
+            _thread.reporting = False
+
+
+def _status_text(status: int) -> str:
+    try:
+        return f"{WriteStatus(status).name}, Windows status {int(status)}"
+    except ValueError:
+        return f"Windows status {status}"
