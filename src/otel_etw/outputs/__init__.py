@@ -1,0 +1,1 @@
+"""Items and facts of traces, made into text for people and for programs."""

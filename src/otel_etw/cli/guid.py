@@ -1,0 +1,111 @@
+"""``otel-etw guid``: provider GUIDs, and how to record these providers with Windows' own tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from otel_etw.errors import EncodeError
+from otel_etw.outputs.recording import (
+    SESSION_NAME,
+    NamedProvider,
+    named_provider,
+    recording_tools,
+    wpr_lines,
+    wpr_profile,
+)
+from otel_etw.outputs.text import json_line, printable
+from otel_etw.tracelogging.provider_id import check_provider_name
+
+_ORIGINS = {"hashed": "", "given": "already a GUID", "fixed": "fixed, not hashed from the name"}
+
+
+@click.command("guid")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option(
+    "--wprp",
+    "profile",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a Windows Performance Recorder profile of these providers to FILE.",
+)
+@click.option("--force", is_flag=True, help="Let --wprp overwrite an existing file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def command(names: tuple[str, ...], profile: Path | None, force: bool, as_json: bool) -> None:
+    """Print the GUID of each provider NAME, and lines that record all of them on Windows.
+
+    A name is hashed as TraceLogging does it, whatever its case. "metrics" is the provider of all
+    OpenTelemetry metrics, whose GUID is fixed. A GUID stands for itself. "*NAME" hashes NAME even if it
+    looks like one of those.
+
+    \b
+    Examples:
+      otel-etw guid MyCompany_MyApp
+      otel-etw guid MyCompany_MyApp metrics
+      otel-etw guid MyCompany_MyApp metrics --wprp otel.wprp
+      otel-etw guid MyCompany_MyApp --json
+    """
+    if any(name in ("", "*") for name in names):
+        raise click.UsageError("a provider name must not be empty")
+    providers = list(dict.fromkeys(named_provider(name) for name in names))
+    if profile is not None:
+        _write_profile(profile, providers, force)
+    if as_json:
+        click.echo(json_line(_document(providers, profile), ascii_only=True))
+        return
+    for line in _lines(providers, profile):
+        click.echo(line)
+
+
+def _write_profile(path: Path, providers: list[NamedProvider], force: bool) -> None:
+    if path.exists() and not force:
+        raise click.ClickException(f"{printable(str(path))}: file exists; --force overwrites it")
+    path.write_text(wpr_profile(providers), encoding="utf-8", errors="replace", newline=None)
+
+
+def _document(providers: list[NamedProvider], profile: Path | None) -> dict[str, object]:
+    record: dict[str, object] = {tool.name.lower(): list(tool.lines) for tool in recording_tools(providers)}
+    if profile is not None:
+        record["wpr"] = list(wpr_lines(str(profile)))
+    return {
+        "providers": [
+            {"name": provider.name, "guid": str(provider.id), "origin": provider.origin}
+            for provider in providers
+        ],
+        "record": record,
+    }
+
+
+def _lines(providers: list[NamedProvider], profile: Path | None) -> list[str]:
+    names = [printable(provider.name) for provider in providers]
+    width = max(map(len, names))
+    lines = []
+    for name, provider in zip(names, providers, strict=True):
+        note = _ORIGINS[provider.origin] or _name_note(provider.name)
+        lines.append(f"{provider.id}  {name:<{width}}  {f'({note})' if note else ''}".rstrip())
+    lines += [
+        "",
+        "Record on Windows, in an elevated prompt; run what is to be traced before the last line of a block:",
+    ]
+    for tool in recording_tools(providers):
+        lines += ["", f"{tool.name}:", *(f"  {printable(line)}" for line in tool.lines)]
+    if profile is not None:
+        lines += ["", f"Windows Performance Recorder, with the profile {printable(str(profile))}:"]
+        lines += [f"  {printable(line)}" for line in wpr_lines(str(profile))]
+    return [*lines, "", f"Then: otel-etw view {SESSION_NAME}.etl"]
+
+
+def _name_note(name: str) -> str:
+    """What an exporter of this package would say to the name, if anything."""
+    try:
+        check_provider_name(name)
+    except EncodeError:
+        pass
+    else:
+        return ""
+    try:
+        check_provider_name(name, etw_only=True)
+    except EncodeError as refusal:
+        return f"exporters refuse this name: {refusal}"
+    return "exporters take this name only with etw_only_name=True"

@@ -1,0 +1,121 @@
+"""Which events of a trace are wanted: the options that ``view`` has for it, as one predicate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from otel_etw.layouts.items import LogItem
+from otel_etw.outputs.items import Item
+from otel_etw.outputs.rows import row_of
+
+if TYPE_CHECKING:
+    from otel_etw.etl.event import Event
+
+LEVEL_NUMBERS = {
+    "critical": 1,
+    "fatal": 1,
+    "error": 2,
+    "warning": 3,
+    "warn": 3,
+    "informational": 4,
+    "info": 4,
+    "verbose": 5,
+    "debug": 5,
+    "trace": 5,
+}
+_SHOWN_KINDS = frozenset({"event", "message", "error"})
+
+
+@dataclass
+class Selection:
+    """Everything that is not ``None`` or empty has to fit; of several values of one option, one has to.
+
+    ``providers`` and ``events`` are wildcards, whatever the case of letters. ``level`` is the most verbose
+    ETW level wanted; events of level 0 pass, as they pass every filter in ETW. Times are Unix nanoseconds,
+    ``since`` included, ``until`` not; ``grep`` searches what a row shows.
+    """
+
+    signals: frozenset[str] = frozenset()
+    providers: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    level: int | None = None
+    since_unix_nano: int | None = None
+    until_unix_nano: int | None = None
+    grep: re.Pattern[str] | None = None
+    all_records: bool = False
+    hidden_records: int = 0
+    """Counted as events pass: those of the kernel and of merging tools that were not asked for."""
+
+    def __post_init__(self) -> None:
+        self._provider_ids = {guid for guid in map(_guid, self.providers) if guid is not None}
+        self._provider_fits = _wildcards(name for name in self.providers if _guid(name) is None)
+        self._event_fits = _wildcards(self.events)
+
+    def wants_event(self, event: Event) -> bool:
+        """What can be told without decoding the event's fields."""
+        if not self.all_records and event.kind not in _SHOWN_KINDS:
+            # The recorder's own few records are in every file; nobody misses them.
+            hook = event.hook_id
+            self.hidden_records += hook is None or hook >> 8 != 0
+            return False
+        if self.level is not None and event.descriptor.level > self.level:
+            return False
+        if not self.providers or event.provider_id in self._provider_ids:
+            return True
+        return self._provider_fits(event.provider_name or "")
+
+    def wants_item(self, item: Item) -> bool:
+        """The rest."""
+        if self.signals and item.signal not in self.signals:
+            return False
+        if self.events and not self._event_name_fits(item):
+            return False
+        time = item.event.timestamp_ns if item.content is None else item.content.time_unix_nano
+        if self.since_unix_nano is not None and time < self.since_unix_nano:
+            return False
+        if self.until_unix_nano is not None and time >= self.until_unix_nano:
+            return False
+        return self.grep is None or self.grep.search(searched_text(item)) is not None
+
+    def _event_name_fits(self, item: Item) -> bool:
+        """The ETW event's name (or number), or the name that the log record itself has."""
+        event = item.event
+        names = [event.name if event.name is not None else str(event.descriptor.id)]
+        if isinstance(item.content, LogItem) and item.content.event_name:
+            names.append(item.content.event_name)
+        return any(map(self._event_fits, names))
+
+
+def searched_text(item: Item) -> str:
+    """What ``--grep`` searches: the row's text, the lines below it, and the full ids."""
+    row = row_of(item)
+    parts = [row.source, "".join(text for text, _ in row.text), *row.block]
+    if isinstance(item.content, LogItem):
+        parts += [item.content.trace_id or "", item.content.span_id or ""]
+    return "\n".join(parts)
+
+
+def parse_level(text: str) -> int:
+    """The number of a level given by name or number. Raises ``ValueError``."""
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 255:
+        return int(text)
+    if text.lower() in LEVEL_NUMBERS:
+        return LEVEL_NUMBERS[text.lower()]
+    raise ValueError(f"expected critical, error, warning, info, verbose or 1 to 255, found {text!r}")
+
+
+def _guid(text: str) -> UUID | None:
+    try:
+        return UUID(text) if len(text.strip("{}")) == 36 else None
+    except ValueError:
+        return None
+
+
+def _wildcards(patterns: Iterable[str]) -> Callable[[str], bool]:
+    compiled = [re.compile(translate(pattern.lower()), re.DOTALL) for pattern in patterns]
+    return lambda name: any(pattern.match(name.lower()) for pattern in compiled)

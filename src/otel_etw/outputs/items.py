@@ -1,0 +1,78 @@
+"""One event of a trace as what it is: a log record, metric data points, or just an event.
+
+The rules of telling producers apart (``otel-on-etw.md`` 4.3) live here, in one place:
+
+1. the metrics provider's GUID with id 81 is a serialized OTLP metrics request, of one or more points;
+2. self-describing fields that begin with ``__csver__`` are Common Schema, and hold a log record;
+3. all else, and whatever turns out not to be what it looked like, is an event with its own fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_etw.errors import DecodeError
+from otel_etw.layouts.common_schema import decode_log
+from otel_etw.layouts.items import LogItem, MetricPoint
+from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID
+
+if TYPE_CHECKING:
+    from otel_etw.etl.event import Event
+
+LOGS = "logs"
+METRICS = "metrics"
+EVENTS = "events"
+SIGNALS = (LOGS, METRICS, EVENTS)
+
+_OTLP_METRICS_ID = 81
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to show. ``content`` is ``None`` for events that carry no OpenTelemetry item.
+
+    ``problems`` are the faults met while decoding, in words; the item then shows what could be read.
+    """
+
+    event: Event
+    content: LogItem | MetricPoint | None = None
+    problems: tuple[str, ...] = ()
+    file: str = ""
+
+    @property
+    def signal(self) -> str:
+        """One of :data:`SIGNALS`."""
+        if isinstance(self.content, LogItem):
+            return LOGS
+        return METRICS if isinstance(self.content, MetricPoint) else EVENTS
+
+
+def items_of(event: Event, file: str = "") -> list[Item]:
+    """What ``event`` holds; at least one item, several for a metrics request of several points."""
+    if event.provider_id == METRICS_PROVIDER_ID and event.descriptor.id == _OTLP_METRICS_ID:
+        return _metric_items(event, file)
+    values = event.values
+    if values and values[0].name == "__csver__":
+        log = decode_log(values, event.timestamp_ns)
+        if log is not None:
+            return [Item(event, log, tuple(event.problems), file)]
+    return [Item(event, None, tuple(event.problems), file)]
+
+
+def _metric_items(event: Event, file: str) -> list[Item]:
+    try:
+        points = _points_decoder()(event.payload)
+    except DecodeError as problem:
+        return [Item(event, None, (*event.problems, str(problem)), file)]
+    if not points:
+        return [Item(event, None, (*event.problems, "a metrics request without data points"), file)]
+    return [Item(event, point, (), file) for point in points]
+
+
+def _points_decoder() -> Callable[[bytes], list[MetricPoint]]:
+    # Imported when the first metric is met: it loads protobuf, which a file without metrics never needs.
+    from otel_etw.layouts.otlp_metrics import decode_points
+
+    return decode_points

@@ -1,0 +1,157 @@
+"""A summary of metrics as lines: per metric a heading and a small table, a row for each set of attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.cells import cell_len
+
+from otel_etw.outputs.histograms import Histogram, Picture
+from otel_etw.outputs.metric_summary import QUANTILES, Metric, MetricSummary, Series
+from otel_etw.outputs.numbers import counted, number_text
+from otel_etw.outputs.rows import Spans, attribute_spans
+from otel_etw.outputs.text import printable
+
+_DIGITS = 3
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = " .:-=+*#@"
+
+Cell = tuple[str, str]
+"""Title and text of one number."""
+
+
+def summary_lines(
+    summary: MetricSummary, *, unicode: bool, wide: bool = False, width: int | None = None
+) -> Iterator[Spans]:
+    """The whole summary, an empty line before each metric; services are named where there are several.
+
+    Where a row of a table is wider than ``width`` cells, attributes stand in lines of their own.
+    """
+    services = list(
+        dict.fromkeys((metric.key.service_name, metric.key.service_instance_id) for metric in summary)
+    )
+    yield [
+        ("Metrics", "bold underline"),
+        (f"  {counted(len(summary), 'metric')}, {counted(summary.series, 'series', 'series')}", "dim"),
+        (f", {counted(summary.points, 'data point')}", "dim"),
+    ]
+    shown: object = services[0] if len(services) == 1 else ()
+    for metric in summary:
+        service = (metric.key.service_name, metric.key.service_instance_id)
+        if service != shown:
+            shown = service
+            yield []
+            yield [
+                ("of ", "dim"),
+                (" ".join(printable(part) for part in service if part) or "no service", "blue"),
+            ]
+        yield []
+        yield _heading(metric, wide)
+        yield from _table(metric, unicode, width)
+
+
+def bars(picture: Picture, *, unicode: bool) -> str:
+    """One character per column, as high as its share of the highest; blank only for an empty column."""
+    blocks = _BLOCKS if unicode else _ASCII_BLOCKS
+    highest = max(picture.counts, default=0)
+    return "".join(blocks[0] if count <= 0 else blocks[1 + count * 7 // highest] for count in picture.counts)
+
+
+def _heading(metric: Metric, wide: bool) -> Spans:
+    key = metric.key
+    kind = key.kind.replace("_", " ")
+    if key.kind == "sum":
+        kind = "counter" if key.is_monotonic else "up-down counter"
+    facts = [printable(key.unit), kind, key.temporality or "", counted(metric.points, "data point")]
+    spans: Spans = [
+        (printable(key.name), "bold cyan"),
+        ("  " + ", ".join(fact for fact in facts if fact), ""),
+    ]
+    if metric.description:
+        spans.append((f"  {printable(metric.description)}", "dim"))
+    if wide and key.scope_name:
+        spans.append((f"  scope={printable(key.scope_name)} {printable(key.scope_version)}".rstrip(), "dim"))
+    return spans
+
+
+def _table(metric: Metric, unicode: bool, width: int | None) -> Iterator[Spans]:
+    all_series = list(metric.series.values())
+    cells = [_cells(series) for series in all_series]
+    titles = list(dict.fromkeys(title for row in cells for title, _ in row))
+    lines = _aligned([titles, *([dict(row).get(title, "") for title in titles] for row in cells)])
+    pictures = _pictures(all_series, unicode)
+    attributes = [attribute_spans(series.attributes) for series in all_series]
+    rows: list[Spans] = [
+        [(line, ""), (picture, "green")] for line, picture in zip(lines[1:], pictures, strict=True)
+    ]
+    widest = max(map(_cells_of, (row + spans for row, spans in zip(rows, attributes, strict=True))))
+    apart = width is not None and widest > width
+    if len(titles) > 1:
+        yield [(lines[0], "dim")]
+    for row, spans in zip(rows, attributes, strict=True):
+        if apart and spans:
+            yield spans
+        yield row if apart else row + spans
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """One line per row, every column flushed right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  " + "".join(f"  {text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in rows
+    ]
+
+
+def _cells_of(spans: Spans) -> int:
+    return sum(cell_len(text) for text, _ in spans)
+
+
+def _cells(series: Series) -> list[Cell]:
+    if series.histogram is not None:
+        return _histogram_cells(series.histogram)
+    if series.last.kind == "summary":
+        return _quantile_summary_cells(series)
+    if series.last.kind == "gauge" and series.points > 1:
+        facts = {"last": series.value, "min": series.lowest, "max": series.highest}
+        return [(title, number_text(value)) for title, value in facts.items()]
+    return [("value", number_text(series.value))]
+
+
+def _histogram_cells(histogram: Histogram) -> list[Cell]:
+    facts: dict[str, int | float | None] = {
+        "count": histogram.count,
+        "sum": histogram.sum,
+        "mean": histogram.mean,
+        "min": histogram.min,
+        **{f"~p{q * 100:g}": histogram.quantile(q) for q in QUANTILES},
+        "max": histogram.max,
+    }
+    return [(title, number_text(value, _DIGITS)) for title, value in facts.items()]
+
+
+def _quantile_summary_cells(series: Series) -> list[Cell]:
+    point = series.last
+    quantiles = [(f"p{q * 100:g}", number_text(value)) for q, value in point.quantiles]
+    return [("count", number_text(point.count)), ("sum", number_text(point.sum)), *quantiles]
+
+
+def _pictures(all_series: list[Series], unicode: bool) -> list[str]:
+    """``low bars high`` of each series, the bars below one another; nothing where there are no histograms."""
+    pictures = [
+        series.histogram.picture() if series.histogram else Picture(0, 0, ()) for series in all_series
+    ]
+    if not any(picture.counts for picture in pictures):
+        return ["" for _ in pictures]
+    parts = [
+        (
+            number_text(picture.low, _DIGITS),
+            bars(picture, unicode=unicode),
+            number_text(picture.high, _DIGITS),
+        )
+        if picture.counts
+        else ("", "", "")
+        for picture in pictures
+    ]
+    low_width = max(len(low) for low, _, _ in parts)
+    width = max(len(f"{drawn} {high}") for _, drawn, high in parts)
+    return [f"  {low:>{low_width}} {f'{drawn} {high}':<{width}}" for low, drawn, high in parts]

@@ -1,0 +1,183 @@
+"""What to type on Windows to record given providers, tool by tool, and a profile for the tool ``wpr``.
+
+Every line asks for all levels up to verbose and for all keywords, spelled out: a mask of 0 means "all" to
+the kernel, but the Rust exporters check the mask themselves and would stay silent. Recording needs an
+elevated prompt, or membership in "Performance Log Users". Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+from xml.sax.saxutils import quoteattr
+
+from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID, METRICS_PROVIDER_NAME, provider_id
+from otel_etw.tracelogging.types import Level
+
+SESSION_NAME = "otel-etw"
+PROFILE_NAME = "OpenTelemetry"
+_ALL_KEYWORDS = "0xFFFFFFFFFFFFFFFF"
+_GUID = re.compile(
+    r"\{?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\}?", re.IGNORECASE | re.ASCII
+)
+_PERFVIEW_NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+
+
+class NamedProvider(NamedTuple):
+    """A provider as the user named it; ``origin`` is ``"hashed"``, ``"given"`` (a GUID) or ``"fixed"``."""
+
+    name: str
+    id: UUID
+    origin: str
+
+
+class Tool(NamedTuple):
+    """One tool and the lines to type, in order; the trace runs between the last but one and the last."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+def named_provider(text: str) -> NamedProvider:
+    """The provider that ``text`` means.
+
+    A GUID (braces allowed) stands for itself, ``metrics`` and the metrics provider's own name for the fixed
+    GUID of the metrics provider, anything else is hashed; ``*`` before a name hashes it in any case.
+    """
+    if text.startswith("*") and len(text) > 1:
+        return NamedProvider(text[1:], provider_id(text[1:]), "hashed")
+    guid = _GUID.fullmatch(text)
+    if guid:
+        return NamedProvider(text, UUID(guid[1]), "given")
+    if text.lower() in ("metrics", METRICS_PROVIDER_NAME.lower()):
+        return NamedProvider(METRICS_PROVIDER_NAME, METRICS_PROVIDER_ID, "fixed")
+    return NamedProvider(text, provider_id(text), "hashed")
+
+
+def recording_tools(providers: Sequence[NamedProvider]) -> list[Tool]:
+    """The lines for logman, tracelog, PowerShell and PerfView that record ``providers`` into one file."""
+    return [_logman(providers), _tracelog(providers), _powershell(providers), _perfview(providers)]
+
+
+def wpr_lines(profile_path: str) -> tuple[str, ...]:
+    """The lines that record with a profile written by :func:`wpr_profile`."""
+    return (
+        f'wpr -start "{profile_path}!{PROFILE_NAME}.Verbose" -filemode',
+        f"wpr -stop {SESSION_NAME}.etl",
+    )
+
+
+def wpr_profile(providers: Sequence[NamedProvider]) -> str:
+    """A Windows Performance Recorder profile (XML) that records ``providers``, to a file or in memory."""
+    provider_elements = "".join(
+        f"    <!-- {_comment(provider.name)} -->\n"
+        f'    <EventProvider Id="Provider_{number}" Name="{provider.id}" Level="{int(Level.VERBOSE)}">\n'
+        f'      <Keywords>\n        <Keyword Value="{_ALL_KEYWORDS}"/>\n      </Keywords>\n'
+        "    </EventProvider>\n"
+        for number, provider in enumerate(providers, 1)
+    )
+    references = "".join(
+        f'            <EventProviderId Value="Provider_{number}"/>\n'
+        for number in range(1, len(providers) + 1)
+    )
+    return _PROFILE.format(
+        name=PROFILE_NAME,
+        description=quoteattr("Events of " + ", ".join(_plain(provider.name) for provider in providers)),
+        providers=provider_elements,
+        references=references,
+    )
+
+
+def _logman(providers: Sequence[NamedProvider]) -> Tool:
+    first, *others = [
+        f'-p "{{{provider.id}}}" {_ALL_KEYWORDS} {int(Level.VERBOSE):#x}' for provider in providers
+    ]
+    return Tool(
+        "logman",
+        (
+            f"logman create trace {SESSION_NAME} {first} -o {SESSION_NAME}.etl -ets",
+            *(f"logman update trace {SESSION_NAME} {other} -ets" for other in others),
+            f"logman stop {SESSION_NAME} -ets",
+        ),
+    )
+
+
+def _tracelog(providers: Sequence[NamedProvider]) -> Tool:
+    # "#" marks a GUID; unquoted it would begin a comment in PowerShell.
+    first, *others = [f'-guid "#{provider.id}" -flag 0xFFFFFFFF -level 5' for provider in providers]
+    return Tool(
+        "tracelog",
+        (
+            f"tracelog -start {SESSION_NAME} -f {SESSION_NAME}.etl {first}",
+            *(f"tracelog -enable {SESSION_NAME} {other}" for other in others),
+            f"tracelog -stop {SESSION_NAME}",
+        ),
+    )
+
+
+def _powershell(providers: Sequence[NamedProvider]) -> Tool:
+    # PowerShell reads 0xFFFFFFFFFFFFFFFF as the signed number -1, which the parameter refuses.
+    keywords = "([UInt64]::MaxValue)"
+    return Tool(
+        "PowerShell",
+        (
+            f'New-EtwTraceSession -Name {SESSION_NAME} -LocalFilePath "$PWD\\{SESSION_NAME}.etl"',
+            *(
+                f'Add-EtwTraceProvider -SessionName {SESSION_NAME} -Guid "{{{provider.id}}}" '
+                f"-MatchAnyKeyword {keywords} -Level 5"
+                for provider in providers
+            ),
+            f"Stop-EtwTraceSession -Name {SESSION_NAME}",
+        ),
+    )
+
+
+def _perfview(providers: Sequence[NamedProvider]) -> Tool:
+    """PerfView hashes a name after ``*`` itself; names with characters of its own syntax go by GUID."""
+    specs = ",".join(
+        f"*{provider.name}"
+        if provider.origin == "hashed" and _PERFVIEW_NAME.fullmatch(provider.name)
+        else str(provider.id)
+        for provider in providers
+    )
+    return Tool(
+        "PerfView", (f'PerfView "/OnlyProviders={specs}" "/DataFile={SESSION_NAME}.etl" /Zip=False collect',)
+    )
+
+
+def _comment(name: str) -> str:
+    """``name`` as the text of an XML comment, where ``--`` and control characters cannot stand."""
+    return re.sub("-(?=-|$)", "- ", _plain(name))
+
+
+def _plain(name: str) -> str:
+    """``name`` with ``?`` for what XML cannot hold."""
+    return "".join(character if character.isprintable() else "?" for character in name)
+
+
+_PROFILE = """\
+<?xml version="1.0" encoding="utf-8"?>
+<WindowsPerformanceRecorder Version="1.0">
+  <Profiles>
+    <EventCollector Id="Collector_{name}" Name="{name}">
+      <BufferSize Value="256"/>
+      <Buffers Value="64"/>
+    </EventCollector>
+{providers}\
+    <Profile Id="{name}.Verbose.File" Name="{name}" DetailLevel="Verbose" \
+LoggingMode="File" Description={description}>
+      <Collectors>
+        <EventCollectorId Value="Collector_{name}">
+          <EventProviders>
+{references}\
+          </EventProviders>
+        </EventCollectorId>
+      </Collectors>
+    </Profile>
+    <Profile Id="{name}.Verbose.Memory" Name="{name}" Base="{name}.Verbose.File" DetailLevel="Verbose" \
+LoggingMode="Memory" Description={description}/>
+  </Profiles>
+</WindowsPerformanceRecorder>
+"""

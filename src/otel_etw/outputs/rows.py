@@ -1,0 +1,229 @@
+"""Items as rows of a table on a terminal: what stands in each column, and in which style. Pure.
+
+All text of the trace has passed through :mod:`.text` when it gets into a :class:`Row`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_etw.layouts.items import LogItem, MetricPoint
+from otel_etw.outputs.items import Item
+from otel_etw.outputs.numbers import number_text
+from otel_etw.outputs.text import is_multiline, lines_of, plain_text, printable, value_text
+from otel_etw.tracelogging.decode import to_dict
+
+if TYPE_CHECKING:
+    from otel_etw.etl.event import Event
+
+Spans = list[tuple[str, str]]
+"""Pieces of one line: (text, style), the style in rich's words, empty for none."""
+
+SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+LEVELS = ("-", "CRIT", "ERROR", "WARN", "INFO", "VERB")
+LEVEL_STYLES = {
+    "CRIT": "bold white on red",
+    "FATAL": "bold white on red",
+    "ERROR": "bold red",
+    "WARN": "yellow",
+    "INFO": "green",
+    "DEBUG": "cyan",
+    "VERB": "cyan",
+    "TRACE": "dim cyan",
+}
+SHORT_ID = 8
+_PAYLOAD_PREVIEW_BYTES = 16
+_CODE_KEYS = ("code.file.path", "code.line.number", "code.function.name")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. ``text`` is what flows to the right of the columns; ``block`` stands in lines below."""
+
+    time_unix_nano: int
+    level: str
+    source: str
+    trace: str
+    text: Spans
+    block: tuple[str, ...] = ()
+
+    @property
+    def level_style(self) -> str:
+        """The style of the level's column, by its word without a number (``ERROR2`` is an error)."""
+        return LEVEL_STYLES.get(self.level.rstrip("234"), "dim")
+
+
+def row_of(item: Item, *, wide: bool = False) -> Row:
+    """``item`` as a row; ``wide`` adds full ids, provider, process and thread, and all attributes."""
+    content = item.content
+    if isinstance(content, LogItem):
+        return _log_row(item, content, wide)
+    if isinstance(content, MetricPoint):
+        return _point_row(item, content, wide)
+    return _event_row(item, wide)
+
+
+def severity_text(log: LogItem) -> str:
+    """``ERROR``, ``INFO2`` and so on by the severity number; the record's own text where there is none."""
+    number = log.severity_number
+    if number is None or not 1 <= number <= 4 * len(SEVERITIES):
+        return printable(log.severity_text or "-")[:8]
+    step, rest = divmod(number - 1, 4)
+    return SEVERITIES[step] + (str(rest + 1) if rest else "")
+
+
+def level_text(level: int) -> str:
+    """The word for an ETW level; ``L9`` for numbers without one."""
+    return LEVELS[level] if level < len(LEVELS) else f"L{level}"
+
+
+def attribute_spans(attributes: Mapping[str, object]) -> Spans:
+    """``key=value`` pairs, each after two spaces or one."""
+    spans: Spans = []
+    for key, value in attributes.items():
+        spans += [("  ", ""), (f"{printable(str(key))}=", "dim"), (value_text(value), "cyan")]
+    return spans
+
+
+def point_text(point: MetricPoint) -> str:
+    """What one data point says, in a few words."""
+    unit = f" {printable(point.unit)}" if point.unit not in ("", "1") else ""
+    if point.value is not None:
+        return f"{number_text(point.value)}{unit}"
+    facts = [("count", point.count), ("sum", point.sum), ("min", point.min), ("max", point.max)]
+    shown = " ".join(f"{name} {number_text(value)}" for name, value in facts if value is not None)
+    return f"{shown}{unit}"
+
+
+def _log_row(item: Item, log: LogItem, wide: bool) -> Row:
+    block: list[str] = []
+    spans: Spans = []
+    if log.event_name:
+        spans.append((f"{printable(log.event_name)} ", "bold"))
+    body_lines = lines_of(log.body) if isinstance(log.body, str) else [plain_text(log.body)]
+    spans.append(("" if log.body is None else body_lines[0], ""))
+    block += body_lines[1:]
+    attributes, source = (log.attributes, "") if wide else _without_code(log.attributes)
+    spans += attribute_spans({k: v for k, v in attributes.items() if not is_multiline(v)})
+    if log.event_id is not None:
+        spans += attribute_spans({"event_id": log.event_id})
+    if source:
+        spans.append((f"  {source}", "dim"))
+    for key, value in attributes.items():
+        if is_multiline(value):
+            block += [f"{printable(key)}:", *lines_of(str(value).rstrip("\r\n"))]
+    for key, length in log.truncated.items():
+        spans.append((f"  ({printable(key)} cut, was {number_text(length)} bytes)", "yellow"))
+    name = log.service_name or _provider(item.event)
+    trace = _trace_text(log.trace_id, log.span_id, wide)
+    return _row(item, log.time_unix_nano, severity_text(log), name, trace, spans, block, wide)
+
+
+def _point_row(item: Item, point: MetricPoint, wide: bool) -> Row:
+    kind = " ".join(part for part in (point.temporality, point.kind) if part).replace("_", " ")
+    spans: Spans = [
+        (f"{printable(point.metric_name)} ", "bold"),
+        (point_text(point), ""),
+        (f"  {kind}", "dim"),
+    ]
+    spans += attribute_spans(point.attributes)
+    name = point.service_name or _provider(item.event)
+    return _row(item, point.time_unix_nano, "METRIC", name, "", spans, [], wide)
+
+
+def _event_row(item: Item, wide: bool) -> Row:
+    event = item.event
+    block: list[str] = []
+    spans: Spans = [(f"{_event_name(event)}", "bold")]
+    values = event.values
+    if event.descriptor.opcode in (1, 2) and event.metadata is not None:
+        spans.append((" start" if event.descriptor.opcode == 1 else " stop", "magenta"))
+    if len(values) == 1 and isinstance(values[0].value, str):
+        first, *block = lines_of(values[0].value.rstrip("\r\n"))
+        spans.append((f"  {first}", ""))
+    elif event.metadata is None:
+        spans += _raw_spans(event)
+    else:
+        for value in values:
+            spans += attribute_spans(to_dict((value,)))
+    if event.metadata is not None and event.trailing:
+        spans.append((f"  and {number_text(len(event.trailing))} bytes that are not described", "dim"))
+    return _row(
+        item, event.timestamp_ns, level_text(event.descriptor.level), _provider(event), "", spans, block, wide
+    )
+
+
+def _row(
+    item: Item,
+    time_unix_nano: int,
+    level: str,
+    source: str,
+    trace: str,
+    spans: Spans,
+    block: list[str],
+    wide: bool,
+) -> Row:
+    if wide:
+        spans = spans + _wide_spans(item, source)
+    if item.problems:
+        spans = [*spans, (f"  [{printable('; '.join(item.problems))}]", "yellow")]
+    return Row(time_unix_nano, level, printable(source), trace, spans, tuple(block))
+
+
+def _wide_spans(item: Item, source: str) -> Spans:
+    event = item.event
+    facts: dict[str, object] = {}
+    if source != _provider(event):
+        facts["provider"] = _provider(event)
+    if item.content is not None and event.name != "Log":
+        facts["event"] = event.name
+    facts["pid"], facts["tid"], facts["cpu"] = event.process_id, event.thread_id, event.processor
+    facts["keyword"] = f"{event.descriptor.keyword:#x}"
+    facts["activity"] = event.activity_id
+    facts["file"] = item.file or None
+    shown = " ".join(f"{name}={value_text(value)}" for name, value in facts.items() if value is not None)
+    return [(f"  {shown}", "dim")]
+
+
+def _raw_spans(event: Event) -> Spans:
+    """What is known of an event without a description: its numbers, and the first bytes of its payload."""
+    descriptor = event.descriptor
+    facts: list[tuple[str, object]] = [("opcode", descriptor.opcode), ("task", descriptor.task)]
+    spans = [(f"  {name}={value}", "dim") for name, value in facts if value]
+    size = len(event.payload)
+    if size:
+        preview = bytes(event.payload[:_PAYLOAD_PREVIEW_BYTES]).hex()
+        dots = "..." if size > _PAYLOAD_PREVIEW_BYTES else ""
+        spans += [(f"  {size} bytes ", "dim"), (f"0x{preview}{dots}", "cyan")]
+    return spans
+
+
+def _event_name(event: Event) -> str:
+    if event.name:
+        return printable(event.name)
+    if event.metadata is not None:
+        return '""'
+    return f"event {event.descriptor.id}" if event.kind.startswith("event") else event.kind
+
+
+def _provider(event: Event) -> str:
+    return event.provider_name or (str(event.provider_id) if event.provider_id else "-")
+
+
+def _without_code(attributes: Mapping[str, object]) -> tuple[Mapping[str, object], str]:
+    """The attributes without the place in the source, and that place in short."""
+    path = attributes.get(_CODE_KEYS[0])
+    if not isinstance(path, str):
+        return attributes, ""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    line = attributes.get(_CODE_KEYS[1])
+    rest = {key: value for key, value in attributes.items() if key not in _CODE_KEYS}
+    return rest, printable(f"{name}:{line}" if line is not None else name)
+
+
+def _trace_text(trace_id: str | None, span_id: str | None, wide: bool) -> str:
+    if not trace_id:
+        return ""
+    return printable(f"{trace_id}/{span_id or ''}" if wide else trace_id[:SHORT_ID])

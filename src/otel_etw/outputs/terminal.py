@@ -1,0 +1,182 @@
+"""Where lines for people go: colours, width and character set of the output, and rows in aligned columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import IO
+
+from rich.cells import cell_len, set_cell_size
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from otel_etw.outputs.numbers import time_text
+from otel_etw.outputs.rows import Row, Spans
+
+_LOOKAHEAD_ROWS = 100
+_SOURCE_CELLS = 28
+_WIDE_SOURCE_CELLS = 80
+_LEVEL_CELLS = 6
+_MIN_TEXT_CELLS = 24
+
+
+class Screen:
+    """A stream for people. Styles show only where the stream is a terminal or colour is forced.
+
+    ``NO_COLOR`` and ``FORCE_COLOR`` are heeded (rich finds out). ``width`` is ``None`` where lines are not to
+    be wrapped, because something other than a terminal takes them.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._stream = stream
+        self._plain = self._console.color_system is None or self._console.no_color
+        self._styles: dict[str, Style] = {}
+        self.width = self._console.width if stream.isatty() else None
+        self.unicode = can_encode("▁▂▃▄▅▆▇█…│", stream)
+
+    @property
+    def console(self) -> Console:
+        """rich's view of the same stream."""
+        return self._console
+
+    def line(self, *spans: tuple[str, str]) -> None:
+        """Write one line made of (text, style) pieces."""
+        if self._plain:
+            self._stream.write("".join(text for text, _ in spans).rstrip() + "\n")
+        elif self._console.legacy_windows:
+            self._console.print(Text.assemble(*spans), soft_wrap=True)
+        else:
+            self._stream.write("".join(self._styled(text, style) for text, style in spans) + "\n")
+
+    def wrapped(self, spans: Spans, indent: int) -> None:
+        """Write a line; what does not fit the terminal continues below, ``indent`` cells in."""
+        width = self.width
+        if width is None or width - indent < _MIN_TEXT_CELLS or _cells(spans) <= width:
+            self.line(*spans)
+            return
+        text = Text.assemble(*spans, end="")
+        first, *rest = _wrap(self._console, text, width, indent)
+        self.line(*first)
+        for spans_below in rest:
+            self.line((" " * indent, ""), *spans_below)
+
+    def _styled(self, text: str, style: str) -> str:
+        if not style or not text:
+            return text
+        found = self._styles.get(style)
+        if found is None:
+            found = self._styles[style] = Style.parse(style)
+        return found.render(text, color_system=ColorSystem.STANDARD)
+
+
+class RowTable:
+    """Rows as they come, in columns that fit the first hundred and grow when a wider value comes.
+
+    Call :meth:`close` at the end: the first rows are held back until the widths are known.
+    """
+
+    def __init__(self, screen: Screen, *, wide: bool = False, local: bool = False) -> None:
+        self._screen = screen
+        self._wide = wide
+        self._local = local
+        self._waiting: list[Row] | None = []
+        self._source_cells = self._trace_cells = 0
+        self.rows = 0
+
+    def add(self, row: Row) -> None:
+        """Show ``row``, at once or with the rows that still wait."""
+        self.rows += 1
+        if self._waiting is None:
+            self._write(row)
+            return
+        self._waiting.append(row)
+        if len(self._waiting) >= _LOOKAHEAD_ROWS:
+            self.close()
+
+    def close(self) -> None:
+        """Write what still waits."""
+        waiting, self._waiting = self._waiting or [], None
+        if not waiting:
+            return
+        for row in waiting:
+            self._fit(row)
+        self._write_head()
+        for row in waiting:
+            self._write(row)
+
+    def _fit(self, row: Row) -> None:
+        limit = _SOURCE_CELLS if self._screen.width is not None and not self._wide else _WIDE_SOURCE_CELLS
+        self._source_cells = max(self._source_cells, min(cell_len(row.source), limit), len("SOURCE"))
+        if row.trace:
+            self._trace_cells = max(self._trace_cells, cell_len(row.trace))
+
+    def _write_head(self) -> None:
+        time = time_text(0, digits=self._digits, local=False)
+        zone = "TIME (local)" if self._local else "TIME (UTC)"
+        trace = (
+            f"{_cell('TRACE/SPAN' if self._wide else 'TRACE', self._trace_cells)}  "
+            if self._trace_cells
+            else ""
+        )
+        level, source = _cell("LEVEL", _LEVEL_CELLS), _cell("SOURCE", self._source_cells)
+        self._screen.line((f"{zone:{len(time)}}  {level}  {source}  {trace}TEXT", "dim"))
+
+    def _write(self, row: Row) -> None:
+        self._fit(row)
+        columns: Spans = [
+            (time_text(row.time_unix_nano, digits=self._digits, local=self._local), "dim"),
+            ("  ", ""),
+            (_cell(row.level, _LEVEL_CELLS), row.level_style),
+            ("  ", ""),
+            (_cell(row.source, self._source_cells, "…" if self._screen.unicode else "~"), "blue"),
+            ("  ", ""),
+        ]
+        if self._trace_cells:
+            columns += [(_cell(row.trace, self._trace_cells), "dim"), ("  ", "")]
+        indent = _cells(columns)
+        self._screen.wrapped(columns + row.text, indent)
+        bar = "│ " if self._screen.unicode else "| "
+        for line in row.block:
+            self._screen.line((" " * indent, ""), (bar, "dim"), (line, "dim"))
+
+    @property
+    def _digits(self) -> int:
+        return 7 if self._wide else 3
+
+
+def can_encode(text: str, stream: IO[str]) -> bool:
+    """Whether the stream's character set has all of ``text``."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _cells(spans: Iterable[tuple[str, str]]) -> int:
+    return sum(cell_len(text) for text, _ in spans)
+
+
+def _cell(text: str, cells: int, mark: str = "") -> str:
+    """``text`` filled up to ``cells``; too long a text is cut with ``mark`` as its end, if one is given."""
+    if cell_len(text) > cells and mark:
+        return set_cell_size(text, cells - 1) + mark
+    return text + " " * (cells - cell_len(text))
+
+
+def _wrap(console: Console, text: Text, width: int, indent: int) -> list[Spans]:
+    """Lines of ``width`` cells, all but the first ``indent`` cells shorter."""
+    first = text.wrap(console, width, overflow="fold")[0]
+    used = len(first.plain)
+    while used < len(text) and text.plain[used] == " ":
+        used += 1
+    rest = text[used:]
+    lines = [first, *rest.wrap(console, width - indent, overflow="fold")] if rest.plain else [first]
+    return [_spans_of(line, console) for line in lines]
+
+
+def _spans_of(line: Text, console: Console) -> Spans:
+    line.rstrip()
+    return [(segment.text, str(segment.style) if segment.style else "") for segment in line.render(console)]

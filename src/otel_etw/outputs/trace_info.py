@@ -1,0 +1,189 @@
+"""What there is to know of a trace file as a whole: its recorder, its contents in numbers, its losses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from otel_etw.outputs.numbers import iso_time
+
+if TYPE_CHECKING:
+    from otel_etw.etl.event import Event
+    from otel_etw.etl.reader import Trace
+
+MAX_DIFFERENT = 20_000
+"""More different (provider, event, level) than this are counted together, so that memory is bounded."""
+
+_EVENT_KINDS = frozenset({"event", "message", "error"})
+
+
+class EventKey(NamedTuple):
+    """What events are counted by. ``name`` is that of the event, or its id and version."""
+
+    provider_name: str | None
+    provider_id: UUID | None
+    name: str
+    level: int
+
+
+class Inventory:
+    """Counts events as they pass; memory is bounded."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.levels: Counter[int] = Counter()
+        self.events: Counter[EventKey | None] = Counter()
+        """Under ``None`` what came after :data:`MAX_DIFFERENT` different ones."""
+        self.first_unix_nano: int | None = None
+        self.last_unix_nano: int | None = None
+
+    def add(self, event: Event) -> None:
+        """Count one record; the time range is that of the records that are events of providers."""
+        self.kinds[event.record_kind] += 1
+        descriptor = event.descriptor
+        key: EventKey | None = EventKey(
+            event.provider_name, event.provider_id, event_label(event), descriptor.level
+        )
+        if key not in self.events and len(self.events) >= MAX_DIFFERENT:
+            key = None
+        self.events[key] += 1
+        if event.kind not in _EVENT_KINDS:
+            return
+        self.levels[descriptor.level] += 1
+        time = event.timestamp_ns
+        if self.first_unix_nano is None or time < self.first_unix_nano:
+            self.first_unix_nano = time
+        if self.last_unix_nano is None or time > self.last_unix_nano:
+            self.last_unix_nano = time
+
+    @property
+    def records(self) -> int:
+        """All records, those of the recorder and the kernel included."""
+        return sum(self.kinds.values())
+
+
+@dataclass
+class TraceInfo:
+    """A trace after all of it was read: the reader's own facts are taken from ``trace``."""
+
+    trace: Trace
+    inventory: Inventory = field(default_factory=Inventory)
+
+    def read(self, events: Iterable[Event]) -> None:
+        """Count all of ``events``, the iteration of ``trace``."""
+        for event in events:
+            self.inventory.add(event)
+
+
+def event_label(event: Event) -> str:
+    """The event's name; without one ``event 144 v1`` (id and version) or ``opcode 36``, by its kind."""
+    name = event.name
+    if name is not None:
+        return name
+    descriptor = event.descriptor
+    if event.kind in _EVENT_KINDS:
+        return f"event {descriptor.id} v{descriptor.version}"
+    hook = event.hook_id
+    return f"hook {hook:#06x}" if hook is not None else f"opcode {descriptor.opcode}"
+
+
+def info_document(info: TraceInfo) -> dict[str, Any]:
+    """Everything, for machines. Counts are lists of objects, most frequent first."""
+    trace, header, inventory = info.trace, info.trace.header, info.inventory
+    damage = trace.damage
+    return {
+        "file": trace.path,
+        "size_bytes": trace.size_bytes,
+        "recorder": {
+            "os_version": ".".join(map(str, header.os_version)),
+            "build": header.build,
+            "layout_version": ".".join(map(str, header.layout_version)),
+            "processors": header.processors,
+            "pointer_size": header.pointer_size,
+            "session_name": header.session_name,
+            "log_file_name": header.log_file_name,
+            "log_file_mode": f"{int(header.log_file_mode):#010x}",
+            "log_file_mode_names": flag_names(header.log_file_mode),
+            "process_id": header.process_id,
+            "boot_time": iso_time(header.boot_time_unix_nano),
+            "time_zone_bias_minutes": header.time_zone_bias_minutes,
+        },
+        "clock": {
+            "type": clock_name(header.clock_type),
+            "ticks_per_second": header.perf_freq_hz,
+            "cpu_mhz": header.cpu_mhz,
+            "first_timestamp_raw": header.first_timestamp_raw,
+        },
+        "start_time": iso_time(header.start_time_unix_nano),
+        "end_time": _optional_time(header.end_time_unix_nano),
+        "first_event_time": _optional_time(inventory.first_unix_nano),
+        "last_event_time": _optional_time(inventory.last_unix_nano),
+        "buffers": {
+            "count": trace.buffers_read,
+            "compressed": trace.compressed_buffers_read,
+            "size_bytes": header.buffer_size_bytes,
+            "decompressed_bytes": trace.decompressed_bytes,
+            "written": header.buffers_written,
+        },
+        "events_lost": header.events_lost,
+        "buffers_lost": header.buffers_lost,
+        "unfinished": damage.unfinished,
+        "damage": {
+            "counts": {str(kind): count for kind, count in damage.counts.items()},
+            "entries": [
+                {"kind": str(entry.kind), "offset": entry.offset, "buffer": entry.buffer, "why": entry.why}
+                for entry in damage.entries
+            ],
+        },
+        "records": inventory.records,
+        "record_kinds": dict(inventory.kinds.most_common()),
+        "levels": {str(level): count for level, count in sorted(inventory.levels.items())},
+        "providers": [
+            {"provider": name, "provider_id": identity, "count": count, "events": events}
+            for (name, identity), count, events in _by_provider(inventory)
+        ],
+        "not_listed": inventory.events.get(None, 0),
+    }
+
+
+def providers_of(
+    inventory: Inventory,
+) -> list[tuple[tuple[str | None, UUID | None], int, list[tuple[str, int, int]]]]:
+    """Per provider (name, GUID) its count and its (event, level, count), most frequent first."""
+    grouped: dict[tuple[str | None, UUID | None], list[tuple[str, int, int]]] = {}
+    for key, count in inventory.events.most_common():
+        if key is not None:
+            grouped.setdefault(key[:2], []).append((key.name, key.level, count))
+    totals = [(provider, sum(event[2] for event in events), events) for provider, events in grouped.items()]
+    return sorted(totals, key=lambda entry: -entry[1])
+
+
+def flag_names(flags: Any) -> list[str]:
+    """The names of the bits of an ``IntFlag``, as words; bits without a name as a number."""
+    names = [member.name.lower().replace("_", " ") for member in type(flags) if member & flags]
+    known = 0
+    for member in type(flags):
+        known |= int(member)
+    rest = int(flags) & ~known
+    return [*names, f"{rest:#x}"] if rest else names
+
+
+def clock_name(clock_type: int) -> str:
+    """What the raw timestamps count, in words."""
+    names = ("raw", "performance counter (QPC)", "system time", "CPU cycles")
+    return names[clock_type] if 0 <= clock_type < len(names) else f"unknown ({int(clock_type)})"
+
+
+def _by_provider(
+    inventory: Inventory,
+) -> Iterable[tuple[tuple[str | None, UUID | None], int, list[dict[str, Any]]]]:
+    for provider, total, events in providers_of(inventory):
+        listed = [{"event": name, "level": level, "count": count} for name, level, count in events]
+        yield provider, total, listed
+
+
+def _optional_time(time_unix_nano: int | None) -> str | None:
+    return None if time_unix_nano is None else iso_time(time_unix_nano)

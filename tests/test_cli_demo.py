@@ -1,0 +1,143 @@
+"""``otel-etw demo``: the whole way from the SDK to the screen."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from otel_etw.cli.demo_service import PROVIDER_NAME
+from otel_etw.etl.reader import open_etl
+from otel_etw.layouts.items import LogItem, MetricPoint
+from otel_etw.outputs.items import items_of
+from shown_traces import invoke, run_command
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logger():
+    """The demo silences the package's logger, which the other tests of this process do not expect."""
+    handlers = list(logging.getLogger("otel_etw").handlers)
+    yield
+    logging.getLogger("otel_etw").handlers[:] = handlers
+
+
+def contents(path: Path) -> tuple[list[LogItem], list[MetricPoint]]:
+    with open_etl(path) as trace:
+        found = [item.content for event in trace.in_time_order() for item in items_of(event)]
+    logs = [content for content in found if isinstance(content, LogItem)]
+    return logs, [content for content in found if isinstance(content, MetricPoint)]
+
+
+def test_the_demo_shows_all_signals_and_kinds(tmp_path: Path) -> None:
+    """A table of log records, every metric, histograms with pictures, and what to try next."""
+    path = tmp_path / "demo.etl"
+    result = invoke("demo", "--output", path)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    text = result.stdout
+    for level in ("DEBUG", "INFO", "WARN", "ERROR", "FATAL"):
+        assert f"  {level:<6}  webshop" in text, level
+    assert "PaymentDeclinedError" in text
+    assert "more log records" in text
+    for line in (
+        "shop.orders  {order}, counter, delta",
+        "shop.carts.open  {cart}, up-down counter, cumulative",
+        "shop.stock  {item}, gauge",
+        "http.server.request.duration  s, histogram, delta",
+        "shop.order.value  EUR, exponential histogram, delta",
+        "shop.sent  By, counter, delta",
+        "shop.sessions.active  {session}, up-down counter, cumulative",
+        "shop.cache.hit_ratio  1, gauge",
+    ):
+        assert line in text
+    assert "█" in text
+    assert text.index("Metrics") > text.index("shop open")
+    next_commands = [line.split("  ")[1] for line in text.splitlines() if line.startswith("  otel-etw ")]
+    assert [line.split()[1] for line in next_commands] == ["view", "view", "info", "guid"]
+    for line in next_commands:
+        assert invoke(*line.split()[1:]).exit_code == 0
+
+
+def test_the_file_holds_what_the_service_did(tmp_path: Path) -> None:
+    """Sums over the file equal the log: nothing is lost between the SDK and the file."""
+    path = tmp_path / "demo.etl"
+    assert invoke("demo", "--output", path, "--count", "40", "--seed", "5").exit_code == 0
+    logs, points = contents(path)
+    placed = [log for log in logs if log.body == "order placed"]
+    assert placed
+    # Older releases of the handler leave the name where the service put it, among the attributes.
+    names = {log.event_name or log.attributes.get("otel.event.name") for log in placed}
+    assert names == {"shop.order.placed"}
+    assert sum(point.value or 0 for point in points if point.metric_name == "shop.orders") == len(placed)
+    values = [point for point in points if point.metric_name == "shop.order.value"]
+    assert sum(point.count or 0 for point in values) == len(placed)
+    assert sum(point.sum or 0 for point in values) == pytest.approx(
+        sum(log.attributes["order.value"] for log in placed)
+    )
+    durations = [point for point in points if point.metric_name == "http.server.request.duration"]
+    assert sum(point.count or 0 for point in durations) == 40
+    assert {point.kind for point in points} == {"sum", "gauge", "histogram", "exponential_histogram"}
+    assert logs[-1].attributes == {"requests": 40, "orders": len(placed) + sum(
+        log.body == "payment failed" for log in logs
+    )}  # fmt: skip
+    assert all(log.service_name == "webshop" for log in logs)
+    inside = logs[1:-1]
+    assert all(len(log.trace_id or "") == 32 and len(log.span_id or "") == 16 for log in inside)
+    with open_etl(path) as trace:
+        names = {event.provider_name for event in trace if event.kind == "event"}
+        assert not trace.damage
+        assert trace.damage.unfinished is None
+    assert names == {PROVIDER_NAME, "NativeMetricsExtension_Provider"}
+
+
+def test_a_seed_makes_the_same_day(tmp_path: Path) -> None:
+    """Apart from times and ids."""
+    stories = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert invoke("demo", "--output", tmp_path / name, "--count", "15", "--seed", seed).exit_code == 0
+        logs, _ = contents(tmp_path / name)
+        stories.append([(log.body, str(log.attributes.get("order.value"))) for log in logs])
+    assert stories[0] == stories[1] != stories[2]
+
+
+def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
+    """As ``.1``, by the session."""
+    path = tmp_path / "demo.etl"
+    path.write_bytes(b"mine")
+    assert invoke("demo", "--output", path, "--count", "1").exit_code == 0
+    assert (tmp_path / "demo.etl.1").read_bytes() == b"mine"
+    assert contents(path)[0]
+
+
+def test_an_unwritable_place_is_one_line(tmp_path: Path) -> None:
+    """On stderr, with the reason, and exit code 1."""
+    result = run_command("demo", "--output", tmp_path / "missing" / "demo.etl")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        f"otel-etw: {tmp_path / 'missing' / 'demo.etl'}: No such file or directory"
+    ]
+
+
+def test_a_disabled_sdk_is_noticed(tmp_path: Path) -> None:
+    """An environment variable that silences the SDK would make an empty demo."""
+    result = run_command(
+        "demo", "--output", tmp_path / "demo.etl", "--count", "1", env={"OTEL_SDK_DISABLED": "true"}
+    )
+    assert result.returncode == 0
+    assert "OTEL_SDK_DISABLED" in result.stdout
+
+
+def test_the_environment_does_not_rename_the_service(tmp_path: Path) -> None:
+    """Variables meant for real services do not reach the demo's own settings."""
+    env = {
+        "OTEL_SERVICE_NAME": "mine",
+        "OTEL_EXPORTER_ETW_PROVIDER_NAME": "Mine",
+        "OTEL_TRACES_SAMPLER": "always_off",
+    }
+    path = tmp_path / "demo.etl"
+    assert run_command("demo", "--output", path, "--count", "5", env=env).returncode == 0
+    logs, _ = contents(path)
+    assert {log.service_name for log in logs} == {"webshop"}
+    assert all(log.trace_id for log in logs[1:-1])

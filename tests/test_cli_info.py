@@ -1,0 +1,173 @@
+"""``otel-etw info``: recorder, contents, losses and damage of trace files, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl_files import T0, buffer, classic_record, event_record, trace_file, tracelogging_record
+from otel_etw.etl.reader import open_etl
+from otel_etw.outputs import trace_info
+from otel_etw.outputs.trace_info import Inventory
+from shared_files import corpus
+from shown_traces import EVIL, invoke, write_trace
+
+
+def document(path: Path) -> dict[str, Any]:
+    result = invoke("info", path, "--json")
+    assert result.exit_code == 0, result.output
+    parsed: dict[str, Any] = json.loads(result.stdout)
+    return parsed
+
+
+def counts(info: dict[str, Any]) -> dict[tuple[str | None, str, int], int]:
+    return {
+        (provider["provider"], event["event"], event["level"]): event["count"]
+        for provider in info["providers"]
+        for event in provider["events"]
+    }
+
+
+def test_the_facts_of_a_windows_file() -> None:
+    """Those of the format description, section 8, for WindowsUpdate."""
+    info = document(corpus("WindowsUpdate.20251008.140245.443.8.etl"))
+    assert info["recorder"]["os_version"] == "10.0"
+    assert info["recorder"]["build"] == 22631
+    assert info["recorder"]["session_name"] == "WindowsUpdate_trace_log"
+    assert info["recorder"]["log_file_mode"] == "0x11002009"
+    assert info["recorder"]["log_file_mode_names"] == [
+        "sequential", "new file", "use kbytes for size", "use paged memory", "no per processor buffering",
+    ]  # fmt: skip
+    assert info["clock"] == {
+        "type": "performance counter (QPC)",
+        "ticks_per_second": 10_000_000,
+        "cpu_mhz": 4491,
+        "first_timestamp_raw": 5813516523785,
+    }
+    assert info["start_time"] == "2025-10-08T21:02:45.447991900Z"
+    assert info["end_time"] == "2025-10-08T21:13:28.991226900Z"
+    assert info["first_event_time"] == "2025-10-08T21:03:26.940371600Z"
+    assert info["last_event_time"] == "2025-10-08T21:13:28.993635000Z"
+    assert (info["buffers"]["count"], info["buffers"]["compressed"], info["buffers"]["size_bytes"]) == (
+        7,
+        0,
+        4096,
+    )
+    assert (info["events_lost"], info["buffers_lost"]) == (41, 0)
+    assert info["records"] == 82
+    assert info["record_kinds"] == {"event_header64": 80, "system64": 2}
+    assert info["levels"] == {"3": 3, "4": 77}
+    found = counts(info)
+    assert sum(n for (_, event, _), n in found.items() if event == "Agent") == 27
+    assert found["WUTraceLogging", "ComApi", 4] == 22
+    assert (info["damage"], info["unfinished"]) == ({"counts": {}, "entries": []}, None)
+
+
+def test_a_large_compressed_file_agrees_with_its_ground_truth() -> None:
+    """Kinds, levels and providers of the 168,298 records of the largest corpus file."""
+    truth = json.loads(corpus("ground-truth.json").read_text("utf-8"))["net.4.5.2.x86.etl"]
+    info = document(corpus("net.4.5.2.x86.etl"))
+    assert info["records"] == truth["records_total"]
+    assert info["record_kinds"] == truth["records_by_kind"]
+    assert info["levels"] == truth["event_header_levels"]
+    assert info["buffers"]["compressed"] == truth["compressed_buffers"]
+    assert info["buffers"]["decompressed_bytes"] == truth["decompressed_bytes"]
+    by_id = {provider["provider_id"]: provider["count"] for provider in info["providers"]}
+    for identity, count in truth["event_header_by_provider"].items():
+        assert by_id[identity] == count
+
+
+def test_people_see_the_same(tmp_path: Path) -> None:
+    """One line per fact, most frequent first."""
+    path = write_trace(tmp_path / "x.etl")
+    result = invoke("info", path)
+    assert result.exit_code == 0
+    text = result.stdout
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0] == str(path)
+    assert "lost        nothing" in lines
+    assert "damage      none" in lines
+    assert "records     14: event_header64 13, system64 1" in lines
+    assert "levels      always 1, CRIT 1, ERROR 1, WARN 2, INFO 6, VERB 2" in lines
+    assert any(line.startswith("6  Test_Shop  a621502c-95a2-5076-de10-e62e7fa20dfb") for line in lines)
+    assert "4    INFO   otlp_metrics" in lines
+    assert "1    WARN   Working" in lines
+
+
+def test_long_lists_are_cut_with_a_count(tmp_path: Path) -> None:
+    """``--all`` has them in full; JSON always."""
+    path = tmp_path / "x.etl"
+    records = [tracelogging_record(T0, f"name{number}") for number in range(20)]
+    path.write_bytes(trace_file(buffer(records)))
+    assert "and 8 more event names (--all lists them)" in invoke("info", path).stdout
+    everything = invoke("info", path, "--all").stdout
+    assert "more" not in everything
+    assert everything.count("    INFO   name") == 20
+    assert len(counts(document(path))) == 21
+
+
+def test_damage_has_its_places(tmp_path: Path) -> None:
+    """Kind, offset in the file, buffer and reason."""
+    path = tmp_path / "x.etl"
+    bad = b"\x10\0\x13\xc0".ljust(0x50, b"\0")
+    path.write_bytes(trace_file(buffer([event_record(T0), bad]), end_filetime=0))
+    info = document(path)
+    (entry,) = info["damage"]["entries"]
+    assert (entry["kind"], entry["buffer"], entry["offset"]) == ("record", 1, 4096 + 72 + 80)
+    assert "expected a size of" in entry["why"]
+    assert info["damage"]["counts"] == {"record": 1}
+    assert info["end_time"] is None
+    text = invoke("info", path).stdout
+    assert f"{4096 + 72 + 80:#010x}  buffer 1, record: " in text
+    assert "unfinished  the header has no end time" in text
+    assert "not closed yet" in text
+
+
+def test_events_without_names_go_by_number(tmp_path: Path) -> None:
+    """Id and version of manifest events, opcode of classic ones."""
+    path = tmp_path / "x.etl"
+    path.write_bytes(
+        trace_file(buffer([event_record(T0, event_id=144, version=1), classic_record(T0, opcode=99)]))
+    )
+    assert {event for _, event, _ in counts(document(path))} == {"Header", "event 144 v1", "opcode 99"}
+
+
+def test_text_of_the_file_is_escaped(tmp_path: Path) -> None:
+    """Session, file, provider and event names are somebody else's text."""
+    path = tmp_path / "x.etl"
+    record = tracelogging_record(T0, EVIL, provider_name=EVIL)
+    path.write_bytes(trace_file(buffer([record]), session=EVIL, log_file=EVIL))
+    for options in ([], ["--json"]):
+        text = invoke("info", path, *options).stdout
+        assert "fake row" in text
+        assert all(line.isprintable() for line in text.splitlines())
+    assert document(path)["recorder"]["session_name"] == EVIL
+
+
+def test_several_files_follow_one_another(tmp_path: Path) -> None:
+    """An empty line between them; in JSON one line each."""
+    paths = [tmp_path / "a.etl", tmp_path / "b.etl"]
+    for path in paths:
+        path.write_bytes(trace_file(buffer([event_record(T0)])))
+    text = invoke("info", *paths).stdout
+    assert f"\n\n{paths[1]}\n" in text
+    lines = invoke("info", *paths, "--json").stdout.splitlines()
+    assert [json.loads(line)["file"] for line in lines] == [str(path) for path in paths]
+
+
+def test_counting_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names beyond the limit are counted together, so that no file can fill memory."""
+    monkeypatch.setattr(trace_info, "MAX_DIFFERENT", 5)
+    path = tmp_path / "x.etl"
+    path.write_bytes(trace_file(buffer([tracelogging_record(T0, f"name{n}") for n in range(20)])))
+    inventory = Inventory()
+    with open_etl(path) as trace:
+        for event in trace:
+            inventory.add(event)
+    assert len(inventory.events) == 6
+    assert inventory.events[None] == 16
+    assert inventory.records == 21
+    assert document(path)["not_listed"] == 16
