@@ -19,7 +19,7 @@ SHARED = Path(os.environ.get("OTEL_ETW_SHARED") or Path(__file__).resolve().pare
 
 @cache
 def vectors(name: str) -> dict[str, Any]:
-    """The golden vectors ``name`` (such as ``"logs"``), parsed; skips the calling test or module where absent."""
+    """The golden vectors ``name`` (such as ``"logs"``); skips the calling test or module where absent."""
     path = SHARED / "vectors" / f"{name}.json"
     if not path.exists():
         pytest.skip(f"golden vectors not found: {path}", allow_module_level=True)

@@ -59,7 +59,7 @@ class Provider(Protocol):
         """Why this provider can reach no session although it should, in words; ``None`` while all is well."""
 
     def is_enabled(self, level: int, keyword: int) -> bool:
-        """Whether any session wants an event of this level and keyword (level 0 and keyword 0 pass every filter)."""
+        """Whether any session wants such an event; level 0 and keyword 0 pass every filter."""
 
     def is_enabled_any(self) -> bool:
         """Whether any session listens at any level at all."""
