@@ -1,17 +1,14 @@
-"""A provider whose events go straight to an ``EtlSession`` of this process."""
+"""A provider whose events go straight to a session of this process (an ``EtlSession``)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import UUID
 
 from otel_etw.etl import records
 from otel_etw.etl.layout import MAX_RECORD_BYTES
 from otel_etw.providers.base import WriteStatus
 from otel_etw.tracelogging.types import EventDescriptor
-
-if TYPE_CHECKING:
-    from otel_etw.sessions.embedded import EtlSession
 
 # A program has few shapes of events, and each has its metadata; a generator of ever new ones must
 # not fill memory with them.
@@ -21,10 +18,44 @@ _LARGEST_CACHED_METADATA_BYTES = 4096
 _SUCCESS = int(WriteStatus.SUCCESS)
 
 
+class Collector(Protocol):
+    """What a provider needs of the session that made it."""
+
+    @property
+    def buffer_size_bytes(self) -> int:
+        """Bytes of a buffer, which bound the size of an event."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why events reach no file, in words; ``None`` while all is well."""
+
+    def wants(self, level: int, keyword: int) -> bool:
+        """Whether the session's filter lets such an event pass."""
+
+    def is_enabled(self, level: int, keyword: int) -> bool:
+        """Whether such an event would be collected now."""
+
+    def write(
+        self,
+        provider_id: bytes,
+        descriptor: EventDescriptor,
+        items: bytes,
+        payload: bytes,
+        activity_id: bytes | None = None,
+    ) -> int:
+        """Store one event whose size was checked; answers a :class:`WriteStatus`."""
+
+    def count_lost(self) -> None:
+        """Count an event that no file can hold."""
+
+    def flush(self) -> None:
+        """Make what was written survive a power cut."""
+
+
 class EmbeddedProvider:
     """A :class:`~otel_etw.providers.base.Provider`, made by :meth:`EtlSession.register`."""
 
-    def __init__(self, session: EtlSession, name: str, provider_id: UUID, traits: bytes) -> None:
+    def __init__(self, session: Collector, name: str, provider_id: UUID, traits: bytes) -> None:
         self._session = session
         self._name = name
         self._id = provider_id

@@ -126,7 +126,8 @@ if sys.platform == "win32":
             os.lseek(fd, _LOCK_POSITION, os.SEEK_SET)
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         except OSError as error:
-            return error.errno not in (errno.EACCES, errno.EDEADLK)
+            # C libraries differ in what they say of a held range: EACCES, EDEADLOCK, nothing at all.
+            return error.errno in (errno.EINVAL, errno.ENOSYS)
         return True
 
 else:
