@@ -84,7 +84,7 @@ def test_lines_record_all_providers_in_one_session() -> None:
         'New-EtwTraceSession -Name otel-etw -LocalFilePath "$PWD\\otel-etw.etl"',
         f'{add} -Guid "{{{MY}}}" -MatchAnyKeyword ([UInt64]::MaxValue) -Level 5',
         f'{add} -Guid "{{{metrics}}}" -MatchAnyKeyword ([UInt64]::MaxValue) -Level 5',
-        "Stop-EtwTraceSession -Name otel-etw",
+        "Remove-EtwTraceSession -Name otel-etw",
     ]
     assert record["perfview"] == [
         f'PerfView "/OnlyProviders=*MyCompany_MyApp,{metrics}" "/DataFile=otel-etw.etl" /Zip=False collect'

@@ -270,6 +270,27 @@ def test_lines_fit_the_terminal(trace: Path) -> None:
 
 
 @posix_only
+@pytest.mark.parametrize("columns", [30, 60, 80, 100])
+@pytest.mark.parametrize("command", ["view", "info"])
+def test_padding_cannot_make_a_line_look_like_another(tmp_path: Path, command: str, columns: int) -> None:
+    """Blanks in a text of the trace push what follows to the next line, but never to its left edge."""
+    path = tmp_path / "padded.etl"
+    fake = "x" + " " * (2 * columns) + "FAKE 2026-03-11 INFO row"
+    records = [
+        tracelogging_record(T0 + n, f"{name}{fake}", [("text", 1)], f"{text}\0".encode("utf-16-le"))
+        for n, (name, text) in enumerate([("a", fake), ("b", f"{fake}\n{fake}\n{fake}"), (" " * 60, "c")])
+    ]
+    path.write_bytes(trace_file(buffer(records, 65536), session=fake, size=65536))
+    _, text = in_terminal(command, path, columns=columns)
+    lines = ESCAPE.sub("", text).splitlines()
+    assert all(len(line) <= max(columns, 40) for line in lines[1:])
+    assert sum("FAKE" in line for line in lines) >= 3
+    assert not any(line.lstrip(" │").startswith("FAKE") and line.startswith(("F", " F")) for line in lines)
+    starts = ("2022-", "TIME", str(path)[:5], "  ", "otel-etw: ")
+    assert all(line.startswith(starts) or not line for line in lines), lines
+
+
+@posix_only
 def test_no_color_is_heeded(trace: Path) -> None:
     """On a terminal, with the variable set, text is plain."""
     _, text = in_terminal("view", trace, env={"NO_COLOR": "1"})
@@ -287,11 +308,12 @@ def test_only_a_terminal_gets_colours(trace: Path) -> None:
 @posix_only
 def test_long_work_shows_a_progress_bar_that_goes_away(big_trace: Path) -> None:
     """After a second, on stderr; the line is cleared at the end, and machine output stays clean."""
-    code, text = in_terminal("info", big_trace, env={"TERM": "xterm"})
+    wanted = ("view", big_trace, "--grep", "no such text", "--points")
+    code, text = in_terminal(*wanted, env={"TERM": "xterm"})
     assert code == 0
     assert "reading" in text
     assert "%" in text
-    assert text.rstrip().endswith("Header")
+    assert text.rstrip().endswith("no event fits")
     piped = run_command("info", big_trace)
     assert piped.stderr == ""
     assert "reading" not in piped.stdout

@@ -8,16 +8,33 @@ import random
 import re
 import time
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from etl_files import T0, buffer, event_record, system_record, trace_file, tracelogging_record
-from otel_etw.cli.selection import LEVEL_NUMBERS, parse_level
+from etl_files import (
+    START_FILETIME,
+    T0,
+    buffer,
+    event_record,
+    system_record,
+    trace_file,
+    tracelogging_record,
+    traits_blob,
+)
+from otel_etw.cli.ordering import by_own_time
+from otel_etw.cli.reading import Traces
+from otel_etw.cli.selection import LEVEL_NUMBERS, Selection, parse_level
+from otel_etw.cli.showing import selected_items
 from otel_etw.cli.times import parse_time
 from otel_etw.errors import OtelEtwError
+from otel_etw.layouts.common_schema import encode_log
+from otel_etw.layouts.common_schema.record import LogFields
+from otel_etw.outputs.items import Item
 from otel_etw.tracelogging.provider_id import provider_id
+from otel_etw.tracelogging.values import UNIX_EPOCH_FILETIME
 from shared_files import corpus
 from shown_traces import EVENT_PROVIDER, EVIL, LOG_PROVIDER, LOG_TIME, invoke, rows, write_trace
 
@@ -115,6 +132,8 @@ def test_rows_are_counted_as_they_are_shown(trace: Path) -> None:
     cut = invoke("view", trace, "--limit", "7")
     assert "metrics only up to where --limit stopped reading" in cut.stdout
     assert "Metrics" not in invoke("view", trace, "--limit", "6").stdout
+    for option in ("--limit", "--tail"):
+        assert rows(trace, "--points", option, 10**30) == rows(trace, "--points")
 
 
 def test_points_show_what_they_say(trace: Path) -> None:
@@ -202,6 +221,47 @@ def test_files_are_merged_by_time(tmp_path: Path) -> None:
     assert [item["etw"]["event"] for item in by_time] == ["a10", "b20", "b30", "a40"]
     assert by_time[0]["file"] == str(files[1])
     assert bodies(*files, "--file-order") == ["b20", "b30", "a10", "a40"]
+
+
+def log_record(reached_etw_ns: int, made_ns: int, body: str) -> bytes:
+    """A log record that was made ``made_ns`` after ``LOG_TIME`` and reached ETW at another time."""
+    event = encode_log(LogFields(LOG_TIME + made_ns, 9, body=body))
+    raw = T0 + (LOG_TIME + reached_etw_ns) // 100 + UNIX_EPOCH_FILETIME - START_FILETIME
+    items = [(12, traits_blob("P")), (11, event.metadata)]
+    return event_record(raw, event.payload, channel=11, items=items)
+
+
+def test_records_of_batches_are_sorted_by_their_own_time(tmp_path: Path) -> None:
+    """Two processes hand over seconds of records at a time, in turns; rows come by the times they show."""
+    second = 10**9
+    for name, handed_over in (("a", 5 * second), ("b", 7 * second)):
+        records = [log_record(handed_over + n, n * second + (name == "b"), f"{name}{n}") for n in range(5)]
+        (tmp_path / f"{name}.etl").write_bytes(trace_file(buffer(records)))
+    files = [tmp_path / "a.etl", tmp_path / "b.etl"]
+    assert bodies(*files) == [f"{name}{n}" for n in range(5) for name in "ab"]
+    assert bodies(*files, "--limit", 3) == ["a0", "b0", "a1"]
+    assert bodies(*files, "--tail", 2) == ["a4", "b4"]
+    assert bodies(*files, "--file-order")[:5] == [f"a{n}" for n in range(5)]
+
+
+def test_what_is_held_back_for_its_order_is_bounded(tmp_path: Path) -> None:
+    """By time and by memory: no item is lost, and few wait at a time."""
+    path = tmp_path / "x.etl"
+    records = [log_record(n, 10**15 - n, f"{n:04}" + "x" * 2000) for n in range(600)]
+    path.write_bytes(trace_file(*(buffer(records[n : n + 20], 65536) for n in range(0, 600, 20))))
+    with Traces([str(path)]) as traces:
+        taken = 0
+
+        def events() -> Iterator[Item]:
+            nonlocal taken
+            for item in selected_items(traces, Selection(), file_order=True):
+                taken += 1
+                yield item
+
+        items = by_own_time(events())
+        next(items)
+        assert taken * 2000 < 1_000_000
+        assert len(list(items)) == len(records) - 1
 
 
 def test_file_order_is_the_order_of_buffers(tmp_path: Path) -> None:
@@ -362,7 +422,8 @@ def test_times_as_typed(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "noon", "2026-13-01", "2026-01-01T25:00", "10", "10y", "2026-01-01Z0", "-1h"]
+    "text",
+    ["", "noon", "2026-13-01", "2026-01-01T25:00", "10", "10y", "2026-01-01Z0", "-1h", "9" * 400 + "d"],
 )
 def test_times_that_are_none(text: str) -> None:
     """The message says what would do."""

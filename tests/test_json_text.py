@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_etw.layouts.json_text import MAX_TEXT_CHARS, json_text, parse_json
+from otel_etw.layouts.json_text import MAX_PARSED_DEPTH, MAX_TEXT_CHARS, json_text, parse_json
+from otel_etw.outputs.text import json_line, plain_text
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
@@ -146,3 +147,17 @@ def test_python_extensions_are_no_json(text: str) -> None:
     """What only Python's parser takes, or what exhausts it, is refused."""
     with pytest.raises(ValueError, match=r"."):
         parse_json(text)
+
+
+@pytest.mark.parametrize("depth", [MAX_PARSED_DEPTH + 1, 600, 900])
+def test_nesting_that_a_later_recursion_cannot_follow_is_refused(depth: int) -> None:
+    """The parser itself follows nearly a thousand levels; showing such a value would not."""
+    with pytest.raises(ValueError, match="nested"):
+        parse_json('{"a":' + "[" * (depth - 1) + "]" * (depth - 1) + "}")
+
+
+def test_nesting_that_encoders_write_is_parsed() -> None:
+    """Text of the greatest depth written comes back, and can be shown."""
+    text = "[" * MAX_PARSED_DEPTH + "]" * MAX_PARSED_DEPTH
+    value = parse_json(text)
+    assert json_line(value) == plain_text(value) == text

@@ -10,7 +10,7 @@ import pytest
 from otel_etw.layouts.items import Buckets, MetricPoint
 from otel_etw.outputs.histograms import Picture
 from otel_etw.outputs.metric_lines import bars, summary_lines
-from otel_etw.outputs.metric_summary import MetricSummary, Series
+from otel_etw.outputs.metric_summary import MAX_STARTS, MetricSummary, Series
 
 POINT = MetricPoint(
     10, "shop.orders", "sum", temporality="delta", is_monotonic=True, value=3, unit="{order}",
@@ -190,3 +190,95 @@ def test_memory_grows_with_series_not_with_points() -> None:
     points: Sequence[MetricPoint] = [POINT, HISTOGRAM]
     summary = summary_of(*(point for _ in range(2000) for point in points))
     assert (summary.points, summary.series, len(summary)) == (4000, 2, 2)
+
+
+def test_resources_of_one_service_stay_apart() -> None:
+    """Two hosts that say nothing of an instance are two sources, named by what differs."""
+    first = replace(POINT, resource={"service.name": "webshop", "host.name": "a", "os.type": "linux"})
+    second = replace(
+        POINT, value=4, resource={"service.name": "webshop", "host.name": "b", "os.type": "linux"}
+    )
+    lines = text_of(first, second)
+    assert [line for line in lines if line.startswith("of ")] == [
+        "of webshop  host.name=a",
+        "of webshop  host.name=b",
+    ]
+    assert [line.split()[0] for line in lines if "payment=card" in line] == ["3", "4"]
+
+
+def test_scopes_differ_by_their_attributes() -> None:
+    """As the data model has it."""
+    assert len(summary_of(POINT, replace(POINT, scope_attributes={"shard": 2}))) == 2
+
+
+CUMULATIVE = replace(POINT, temporality="cumulative", start_time_unix_nano=1)
+
+
+def test_a_counter_that_started_again_adds_up() -> None:
+    """A restarted process counts from zero; what it counted before is not lost."""
+    points = [
+        replace(CUMULATIVE, start_time_unix_nano=start, time_unix_nano=time, value=value)
+        for start, time, value in [(1, 10, 5), (1, 20, 7), (30, 40, 2), (30, 50, 3), (1, 15, 6)]
+    ]
+    series = only_series(*points)
+    assert series.value == 10
+    assert (series.last.time_unix_nano, series.points) == (50, 5)
+    assert "10  payment=card  2 starts" in " ".join(text_of(*points))
+
+
+def test_an_up_down_counter_is_what_still_runs() -> None:
+    """The process that ended has let go of what it held; those that run at the same time add up."""
+    level = replace(CUMULATIVE, is_monotonic=False)
+    ended = replace(level, time_unix_nano=20, value=7)
+    again = replace(level, start_time_unix_nano=30, time_unix_nano=40, value=2)
+    beside = replace(level, start_time_unix_nano=2, time_unix_nano=45, value=100)
+    assert only_series(ended, again).value == 2
+    assert only_series(ended, again, beside).value == 102
+
+
+def test_a_histogram_that_started_again_adds_up() -> None:
+    """The latest of each start, merged."""
+    first = replace(HISTOGRAM, temporality="cumulative", start_time_unix_nano=1)
+    again = replace(first, start_time_unix_nano=30, time_unix_nano=40, count=1, sum=9.0, min=9.0, max=9.0,
+                    bucket_counts=(0, 0, 0, 1))  # fmt: skip
+    merged = only_series(first, replace(first, time_unix_nano=11), again).histogram
+    assert merged is not None
+    assert (merged.count, merged.sum, merged.max) == (5, 19.0, 9.0)
+
+
+def test_any_number_of_starts_is_counted_in_bounded_memory() -> None:
+    """The oldest are added up for good."""
+    points = [
+        replace(CUMULATIVE, start_time_unix_nano=10 * n, time_unix_nano=10 * n + 5, value=2)
+        for n in range(1, 500)
+    ]
+    series = only_series(*points)
+    assert series.value == 2 * len(points)
+    assert len(series.runs) <= MAX_STARTS
+    histograms = [
+        replace(HISTOGRAM, temporality="cumulative", start_time_unix_nano=10 * n, time_unix_nano=10 * n + 5)
+        for n in range(1, 500)
+    ]
+    merged = only_series(*histograms).histogram
+    assert merged is not None
+    assert merged.count == 4 * len(histograms)
+
+
+def test_a_point_without_a_recorded_value_changes_nothing() -> None:
+    """It says that the series has ended."""
+    for value in (None, 7):
+        ended = replace(CUMULATIVE, time_unix_nano=99, value=value, flags=1)
+        assert only_series(CUMULATIVE, ended).value == 3
+        assert only_series(ended).value is None
+        assert only_series(replace(ended, is_monotonic=False)).value is None
+
+
+def test_pictures_that_do_not_fit_stand_in_a_line_of_their_own() -> None:
+    """No line is wider than the terminal where that can be helped."""
+    points = [replace(HISTOGRAM, attributes={"key": "value" * size}) for size in (1, 3)]
+    wide = text_of(*points, width=200)
+    assert any("█" in line and "key=" in line for line in wide)
+    row = next(line for line in text_of(*points, width=60) if "█" in line)
+    narrow = text_of(*points, width=len(row) - 1)
+    assert all(len(line) < len(row) for line in narrow if "█" in line)
+    assert any("█" in line and "10" not in line for line in narrow)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from etl_files import T0, buffer, event_record, message_record, trace_file, tracelogging_record
 from otel_etw.etl.event import Event
@@ -72,6 +73,14 @@ def test_the_place_in_the_source_is_short(event: Event) -> None:
     assert "code.file.path=C:\\app\\shop.py  code.line.number=7  code.function.name=f  a=1" in text_of(
         item, wide=True
     )
+
+
+def test_instances_of_one_service_are_told_apart_when_wide(event: Event) -> None:
+    """The column has the service only."""
+    item = Item(event, LogItem(TIME, body="hi", service_name="shop", service_instance_id="shop-1"))
+    assert row_of(item).source == "shop"
+    assert "instance=shop-1" in text_of(item, wide=True)
+    assert "instance" not in text_of(item)
 
 
 def test_cut_values_are_marked(event: Event) -> None:
@@ -211,3 +220,17 @@ def test_nothing_is_written_for_no_rows() -> None:
     stream = Lines()
     RowTable(Screen(stream)).close()
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_any_text_for_ids_and_severities_keeps_the_columns(event: Event, wide: bool) -> None:
+    """A trace says what it likes where an id is expected; a column is no wider for it than for an id."""
+    stream = io.StringIO()
+    table = RowTable(Screen(stream), wide=wide)
+    for text in ("abc", "f" * 60_000, "\u8b66" * 60_000):
+        log = LogItem(TIME, severity_text=text, body="body", trace_id=text, span_id=text, service_name="s")
+        table.add(row_of(Item(event, log), wide=wide))
+    table.close()
+    _, plain, *long = stream.getvalue().splitlines()
+    for line in long:
+        assert cell_len(line.partition("body")[0]) == cell_len(plain.partition("body")[0]) < 180

@@ -7,7 +7,7 @@ import sys
 import click
 
 from otel_etw.cli.reading import Traces
-from otel_etw.outputs.info_lines import info_lines
+from otel_etw.outputs.info_lines import LABEL_INDENT, info_lines
 from otel_etw.outputs.terminal import Screen, can_encode
 from otel_etw.outputs.text import json_line
 from otel_etw.outputs.trace_info import TraceInfo, info_document
@@ -40,4 +40,4 @@ def command(files: tuple[str, ...], as_json: bool, everything: bool) -> None:
         if number:
             screen.line()
         for spans in info_lines(info, everything=everything):
-            screen.line(*spans)
+            screen.wrapped(spans, LABEL_INDENT)

@@ -75,7 +75,7 @@ class Selection:
             return False
         if self.events and not self._event_name_fits(item):
             return False
-        time = item.event.timestamp_ns if item.content is None else item.content.time_unix_nano
+        time = item.time_unix_nano
         if self.since_unix_nano is not None and time < self.since_unix_nano:
             return False
         if self.until_unix_nano is not None and time >= self.until_unix_nano:

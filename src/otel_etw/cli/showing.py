@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, NamedTuple, Protocol
 
+from otel_etw.cli.ordering import by_own_time
 from otel_etw.cli.reading import Traces
 from otel_etw.cli.selection import Selection
 from otel_etw.layouts.items import MetricPoint
@@ -50,7 +52,12 @@ class Output(Protocol):
 
 
 def selected_items(traces: Traces, selection: Selection, *, file_order: bool = False) -> Iterator[Item]:
-    """The items of all files that ``selection`` wants; counts the problems of those."""
+    """The items of all files that ``selection`` wants, by time; counts the problems of those."""
+    items = _wanted_items(traces, selection, file_order)
+    return items if file_order else by_own_time(items)
+
+
+def _wanted_items(traces: Traces, selection: Selection, file_order: bool) -> Iterator[Item]:
     for label, event in traces.events(file_order=file_order):
         if not selection.wants_event(event):
             continue
@@ -74,7 +81,7 @@ def show(
 
     ``before_output`` is called before anything is written, and maybe again.
     """
-    kept: deque[Item] = deque(maxlen=options.tail)
+    kept: deque[Item] = deque(maxlen=min(options.tail or 0, sys.maxsize))
     rows = summed_up = 0
     stopped = False
     for item in items:

@@ -31,6 +31,7 @@ from typing import Any
 from otel_etw.layouts.plain_text import clean_text, integer_text, text_of
 
 MAX_DEPTH = 64
+MAX_PARSED_DEPTH = 2 * MAX_DEPTH
 MAX_TEXT_CHARS = 1 << 20
 DEEP_TEXT = f"(nested deeper than {MAX_DEPTH} levels)"
 CYCLE_TEXT = "(contains itself)"
@@ -81,11 +82,32 @@ def json_pairs(pairs: Sequence[tuple[str, object]]) -> list[str]:
 
 
 def parse_json(text: str) -> Any:
-    """What a JSON text holds; ``ValueError`` if it is none (``NaN`` and its kin are none)."""
+    """What a JSON text holds; ``ValueError`` if it is none (``NaN`` and its kin are none).
+
+    Nor is it taken if it nests more than :data:`MAX_PARSED_DEPTH` deep: parsers differ in how deep they
+    follow, and whoever gets the value follows it with a recursion of its own.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("JSON text nested too deeply") from None
+    if _is_deeper(value, MAX_PARSED_DEPTH):
+        raise ValueError(f"JSON text nested deeper than {MAX_PARSED_DEPTH} levels")
+    return value
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and maps nest more than ``levels`` deep; goes level by level, not by recursion."""
+    containers = [value] if isinstance(value, (list, dict)) else []
+    while containers and levels:
+        levels -= 1
+        containers = [
+            member
+            for container in containers
+            for member in (container.values() if isinstance(container, dict) else container)
+            if isinstance(member, (list, dict))
+        ]
+    return bool(containers)
 
 
 def _refuse_constant(name: str) -> None:

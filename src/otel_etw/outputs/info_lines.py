@@ -12,6 +12,9 @@ from otel_etw.outputs.text import printable
 from otel_etw.outputs.trace_info import Inventory, TraceInfo, clock_name, flag_names, providers_of
 
 _LABEL_CELLS = 12
+LABEL_INDENT = 2 + _LABEL_CELLS
+"""Where the texts beside the labels start, and where a line that is too long goes on."""
+
 _LISTED_PROVIDERS = 25
 _LISTED_EVENTS = 12
 _LISTED_DAMAGE = 20

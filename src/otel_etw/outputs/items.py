@@ -48,6 +48,11 @@ class Item:
             return LOGS
         return METRICS if isinstance(self.content, MetricPoint) else EVENTS
 
+    @property
+    def time_unix_nano(self) -> int:
+        """When it happened: the record's or the point's own time, which may lie before the event's."""
+        return self.event.timestamp_ns if self.content is None else self.content.time_unix_nano
+
 
 def items_of(event: Event, file: str = "") -> list[Item]:
     """What ``event`` holds; at least one item, several for a metrics request of several points."""

@@ -28,11 +28,10 @@ def item_line(item: Item, *, ascii_only: bool = False) -> str:
 
 def item_document(item: Item) -> dict[str, Any]:
     """``item`` as the object that :func:`item_line` writes."""
-    time_unix_nano = item.event.timestamp_ns if item.content is None else item.content.time_unix_nano
     document: dict[str, Any] = {
         "signal": item.signal,
-        "time": iso_time(time_unix_nano),
-        "time_unix_nano": time_unix_nano,
+        "time": iso_time(item.time_unix_nano),
+        "time_unix_nano": item.time_unix_nano,
     }
     document.update(_event_part(item.event) if item.content is None else _members(item.content))
     document["etw"] = _etw_part(item.event)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rich.cells import cell_len
 
@@ -27,27 +28,45 @@ def summary_lines(
 
     Where a row of a table is wider than ``width`` cells, attributes stand in lines of their own.
     """
-    services = list(
-        dict.fromkeys((metric.key.service_name, metric.key.service_instance_id) for metric in summary)
-    )
+    sources = _sources(summary)
     yield [
         ("Metrics", "bold underline"),
         (f"  {counted(len(summary), 'metric')}, {counted(summary.series, 'series', 'series')}", "dim"),
         (f", {counted(summary.points, 'data point')}", "dim"),
     ]
-    shown: object = services[0] if len(services) == 1 else ()
+    shown = next(iter(sources)) if len(sources) == 1 else None
     for metric in summary:
-        service = (metric.key.service_name, metric.key.service_instance_id)
-        if service != shown:
-            shown = service
+        source = metric.key[:3]
+        if source != shown:
+            shown = source
             yield []
-            yield [
-                ("of ", "dim"),
-                (" ".join(printable(part) for part in service if part) or "no service", "blue"),
-            ]
+            yield [("of ", "dim"), *sources[source]]
         yield []
         yield _heading(metric, wide)
         yield from _table(metric, unicode, width)
+
+
+Source = tuple[str | None, str | None, str]
+"""Service, instance, and the whole resource as text."""
+
+
+def _sources(summary: MetricSummary) -> dict[Source, Spans]:
+    """Where the metrics come from: service and instance, and what tells resources of equal ones apart."""
+    resources = {metric.key[:3]: metric.resource for metric in summary}
+    alike: dict[tuple[str | None, str | None], list[Mapping[str, Any]]] = {}
+    for (name, instance, _), resource in resources.items():
+        alike.setdefault((name, instance), []).append(resource)
+    sources: dict[Source, Spans] = {}
+    for (name, instance, text), resource in resources.items():
+        others = alike[name, instance]
+        telling = {
+            key: value
+            for key, value in resource.items()
+            if any(key not in other or repr(other[key]) != repr(value) for other in others)
+        }
+        service = " ".join(printable(part) for part in (name, instance) if part) or "no service"
+        sources[name, instance, text] = [(service, "blue"), *attribute_spans(telling)]
+    return sources
 
 
 def bars(picture: Picture, *, unicode: bool) -> str:
@@ -80,18 +99,27 @@ def _table(metric: Metric, unicode: bool, width: int | None) -> Iterator[Spans]:
     titles = list(dict.fromkeys(title for row in cells for title, _ in row))
     lines = _aligned([titles, *([dict(row).get(title, "") for title in titles] for row in cells)])
     pictures = _pictures(all_series, unicode)
-    attributes = [attribute_spans(series.attributes) for series in all_series]
+    attributes = [attribute_spans(series.attributes) + _run_spans(series) for series in all_series]
     rows: list[Spans] = [
         [(line, ""), (picture, "green")] for line, picture in zip(lines[1:], pictures, strict=True)
     ]
-    widest = max(map(_cells_of, (row + spans for row, spans in zip(rows, attributes, strict=True))))
-    apart = width is not None and widest > width
     if len(titles) > 1:
         yield [(lines[0], "dim")]
-    for row, spans in zip(rows, attributes, strict=True):
-        if apart and spans:
+    if _fit(width, (row + spans for row, spans in zip(rows, attributes, strict=True))):
+        yield from (row + spans for row, spans in zip(rows, attributes, strict=True))
+        return
+    picture_apart = not _fit(width, rows)
+    for (numbers, picture), spans in zip(rows, attributes, strict=True):
+        if spans:
             yield spans
-        yield row if apart else row + spans
+        yield [numbers] if picture_apart else [numbers, picture]
+        if picture_apart and picture[0]:
+            yield [("  ", ""), picture]
+
+
+def _run_spans(series: Series) -> Spans:
+    """Of a cumulative series, how often it started; what its value is made of then is no single point."""
+    return [(f"  {counted(len(series.runs), 'start')}", "dim")] if len(series.runs) > 1 else []
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
@@ -100,6 +128,10 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     return [
         "  " + "".join(f"  {text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in rows
     ]
+
+
+def _fit(width: int | None, rows: Iterable[Spans]) -> bool:
+    return width is None or all(_cells_of(row) <= width for row in rows)
 
 
 def _cells_of(spans: Spans) -> int:

@@ -129,7 +129,7 @@ def _powershell(providers: Sequence[NamedProvider]) -> Tool:
                 f"-MatchAnyKeyword {keywords} -Level 5"
                 for provider in providers
             ),
-            f"Stop-EtwTraceSession -Name {SESSION_NAME}",
+            f"Remove-EtwTraceSession -Name {SESSION_NAME}",
         ),
     )
 

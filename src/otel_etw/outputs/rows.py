@@ -34,6 +34,7 @@ LEVEL_STYLES = {
     "TRACE": "dim cyan",
 }
 SHORT_ID = 8
+_TRACE_ID_CHARS, _SPAN_ID_CHARS = 32, 16
 _PAYLOAD_PREVIEW_BYTES = 16
 _CODE_KEYS = ("code.file.path", "code.line.number", "code.function.name")
 
@@ -69,7 +70,7 @@ def severity_text(log: LogItem) -> str:
     """``ERROR``, ``INFO2`` and so on by the severity number; the record's own text where there is none."""
     number = log.severity_number
     if number is None or not 1 <= number <= 4 * len(SEVERITIES):
-        return printable(log.severity_text or "-")[:8]
+        return printable((log.severity_text or "-")[:8])
     step, rest = divmod(number - 1, 4)
     return SEVERITIES[step] + (str(rest + 1) if rest else "")
 
@@ -175,6 +176,8 @@ def _row(
 def _wide_spans(item: Item, source: str) -> Spans:
     event = item.event
     facts: dict[str, object] = {}
+    if item.content is not None:
+        facts["instance"] = item.content.service_instance_id
     if source != _provider(event):
         facts["provider"] = _provider(event)
     if item.content is not None and event.name != "Log":
@@ -226,4 +229,6 @@ def _without_code(attributes: Mapping[str, object]) -> tuple[Mapping[str, object
 def _trace_text(trace_id: str | None, span_id: str | None, wide: bool) -> str:
     if not trace_id:
         return ""
-    return printable(f"{trace_id}/{span_id or ''}" if wide else trace_id[:SHORT_ID])
+    # An event may give any text for an id; no more of it is shown than an id has.
+    trace, span = trace_id[:_TRACE_ID_CHARS], (span_id or "")[:_SPAN_ID_CHARS]
+    return printable(f"{trace}/{span}" if wide else trace[:SHORT_ID])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO
 
 from rich.cells import cell_len, set_cell_size
@@ -19,6 +19,7 @@ _SOURCE_CELLS = 28
 _WIDE_SOURCE_CELLS = 80
 _LEVEL_CELLS = 6
 _MIN_TEXT_CELLS = 24
+_NARROW_INDENT = 4
 
 
 class Screen:
@@ -51,16 +52,27 @@ class Screen:
             self._stream.write("".join(self._styled(text, style) for text, style in spans) + "\n")
 
     def wrapped(self, spans: Spans, indent: int) -> None:
-        """Write a line; what does not fit the terminal continues below, ``indent`` cells in."""
+        """Write a line; what does not fit the terminal continues below, ``indent`` cells in.
+
+        Less far in where the terminal is too narrow for that. A terminal never gets to break a line by
+        itself: what continues at its left edge could pass for a line of its own.
+        """
         width = self.width
-        if width is None or width - indent < _MIN_TEXT_CELLS or _cells(spans) <= width:
+        if width is None or _cells(spans) <= width:
             self.line(*spans)
             return
+        indent = self.fitting(indent)
         text = Text.assemble(*spans, end="")
         first, *rest = _wrap(self._console, text, width, indent)
         self.line(*first)
         for spans_below in rest:
             self.line((" " * indent, ""), *spans_below)
+
+    def fitting(self, indent: int) -> int:
+        """``indent``, or a small one if that leaves no room for text."""
+        if self.width is None or self.width - indent >= _MIN_TEXT_CELLS:
+            return indent
+        return min(indent, _NARROW_INDENT, max(self.width - 1, 0))
 
     def _styled(self, text: str, style: str) -> str:
         if not style or not text:
@@ -125,21 +137,29 @@ class RowTable:
 
     def _write(self, row: Row) -> None:
         self._fit(row)
+        mark = "…" if self._screen.unicode else "~"
         columns: Spans = [
             (time_text(row.time_unix_nano, digits=self._digits, local=self._local), "dim"),
             ("  ", ""),
-            (_cell(row.level, _LEVEL_CELLS), row.level_style),
+            (_cell(row.level, _LEVEL_CELLS, mark), row.level_style),
             ("  ", ""),
-            (_cell(row.source, self._source_cells, "…" if self._screen.unicode else "~"), "blue"),
+            (_cell(row.source, self._source_cells, mark), "blue"),
             ("  ", ""),
         ]
         if self._trace_cells:
             columns += [(_cell(row.trace, self._trace_cells), "dim"), ("  ", "")]
         indent = _cells(columns)
         self._screen.wrapped(columns + row.text, indent)
+        self._write_block(row.block, indent)
+
+    def _write_block(self, lines: Sequence[str], indent: int) -> None:
+        """Lines below a row; where one of them is too wide for its place, all of them further left."""
         bar = "│ " if self._screen.unicode else "| "
-        for line in row.block:
-            self._screen.line((" " * indent, ""), (bar, "dim"), (line, "dim"))
+        width = self._screen.width
+        if width is not None and any(indent + len(bar) + cell_len(line) > width for line in lines):
+            indent = min(indent, _NARROW_INDENT)
+        for line in lines:
+            self._screen.wrapped([(" " * indent + bar, "dim"), (line, "dim")], indent + 2 * len(bar))
 
     @property
     def _digits(self) -> int:

@@ -182,9 +182,10 @@ class _Walk:
 
     def elements(self, field: Field, count: int, depth: int) -> list[object]:
         elements = []
+        is_struct = field.in_type == _STRUCT and depth < MAX_NESTING
         for index in range(count):
             self.values_left -= 1
-            value = self.element(field, depth)
+            value = self.members(field.members, depth + 1) if is_struct else self.element(field, depth)
             if value is not _NOTHING:
                 elements.append(value)
             if self.fault is not None:
