@@ -302,7 +302,8 @@ def test_only_a_terminal_gets_colours(trace: Path) -> None:
     """A pipe gets plain text, unless colour is forced."""
     for arguments in (["view", trace], ["info", trace], ["guid", "a"]):
         assert "\x1b" not in run_command(*arguments).stdout
-    assert "\x1b[1;31mERROR" in run_command("view", trace, env={"FORCE_COLOR": "1"}).stdout
+    if sys.platform != "win32":  # whose consoles may take colours by calls, which a pipe has no use for
+        assert "\x1b[1;31mERROR" in run_command("view", trace, env={"FORCE_COLOR": "1"}).stdout
 
 
 @posix_only
@@ -365,21 +366,22 @@ main(sys.argv[2:])
         assert line.endswith('pip install "otel-etw[tools]"'), line
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of one process is read from Linux's /proc")
 def test_a_large_file_needs_little_memory() -> None:
-    """Rows are shown and forgotten: a real file of 17 MB decompressed, within 100 MB of the process."""
-    resource = pytest.importorskip("resource")
+    """Rows are shown and forgotten: a real file of 17 MB decompressed, within 150 MB of the whole process."""
+    # Not ru_maxrss: that begins with what the test process had when it forked.
     code = f"""
-import resource, sys
+import sys
 from otel_etw.cli import main
 try: main(['view', {str(corpus("net.4.5.2.x86.etl"))!r}, '--all-records', '--tail', '5'])
 except SystemExit as end: code = end.code
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, code, file=sys.stderr)
+(peak,) = [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')]
+print(peak, code, file=sys.stderr)
 """
-    del resource
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
-    size, exit_code = run.stderr.split()[-2:]
+    peak_kib, exit_code = run.stderr.split()[-2:]
     assert exit_code == "0"
     assert len(run.stdout.splitlines()) >= 6
-    assert int(size) / (1024 if sys.platform != "darwin" else 1024**2) < 150
+    assert int(peak_kib) / 1024 < 150

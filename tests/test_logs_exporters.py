@@ -17,7 +17,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.resources import Resource
 
 from memory_provider import MemorySession
-from otel_etw import EtlSession, EtwLogRecordExporter, EtwLogRecordProcessor, open_etl
+from otel_etw import EtlSession, EtwLogRecordExporter, EtwLogRecordProcessor, EtwMetricExporter, open_etl
 from otel_etw.errors import EncodeError
 from otel_etw.layouts.common_schema import decode_log
 from otel_etw.tracelogging.metadata import decode_metadata
@@ -49,6 +49,8 @@ def event_names(session: MemorySession) -> list[str]:
     ("arguments", "error"),
     [
         ({"provider_name": ""}, EncodeError),
+        ({"provider_name": b"Bytes"}, TypeError),
+        ({"provider_name": 5}, TypeError),
         ({"provider_name": "My-Provider"}, EncodeError),
         ({"provider_name": "x" * 234}, EncodeError),
         ({"provider_name": "é"}, EncodeError),
@@ -67,6 +69,14 @@ def test_invalid_arguments_in_code_raise(kind: Any, arguments: Any, error: type[
     assert issubclass(EncodeError, ValueError)
     with pytest.raises(error):
         kind(**arguments, session=MemorySession())
+
+
+@pytest.mark.parametrize("session", ["app.etl", EtlSession])
+@pytest.mark.parametrize("kind", [EtwLogRecordProcessor, EtwLogRecordExporter, EtwMetricExporter])
+def test_what_is_no_session_is_refused(kind: Any, session: Any) -> None:
+    """A file name in place of a session must not end as one log line and no trace."""
+    with pytest.raises(TypeError, match="session must be"):
+        kind(session=session)
 
 
 def test_the_environment_names_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +298,7 @@ def test_after_shutdown(caplog: pytest.LogCaptureFixture) -> None:
         processor.on_emit(record())
     assert [line.name for line in caplog.records] == ["otel_etw", "otel_etw"]
     assert exporter.stats.dropped == processor.stats.dropped == {"shut down": 3}
+    assert exporter.export([]) is FAILURE
     assert not processor.enabled()
     assert exporter.force_flush()
     assert processor.force_flush()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
-from otel_etw.sessions.files import FileHeldError, candidate_paths, open_new_file, shift_names
+from otel_etw.sessions.files import FileHeldError, candidate_paths, open_new_file, publish, shift_names
 from session_events import numbers_in, run_child, start_child, write_number
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
@@ -22,6 +24,7 @@ def test_a_forked_child_writes_its_own_file_and_leaves_the_parents_alone(tmp_pat
         """
 import os, sys
 from session_events import *
+from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
 session = EtlSession(sys.argv[1])
 provider = session.register("TestProvider")
@@ -59,6 +62,7 @@ def test_a_child_that_writes_nothing_makes_no_file_and_grandchildren_have_their_
         """
 import os, sys
 from session_events import *
+from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
 session = EtlSession(sys.argv[1])
 provider = session.register("TestProvider")
@@ -85,6 +89,7 @@ def test_a_child_of_a_closed_or_failed_session_stays_silent(tmp_path: Path) -> N
         """
 import os, sys
 from session_events import *
+from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
 closed = EtlSession(sys.argv[1] + "/a.etl")
 closed.close()
@@ -105,6 +110,7 @@ def test_forks_while_other_threads_write(tmp_path: Path) -> None:
         """
 import os, sys, threading, time
 from session_events import *
+from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
 session = EtlSession(sys.argv[1], buffer_size_bytes=4096)
 provider = session.register("TestProvider")
@@ -152,6 +158,7 @@ def test_multiprocessing_workers_write_files_of_their_own(tmp_path: Path, method
         """
 import multiprocessing, sys
 from session_events import *
+from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
 def session():
     return EtlSession(sys.argv[1], session_name="s")
@@ -183,6 +190,7 @@ def test_a_file_that_another_process_writes_is_left_alone(tmp_path: Path) -> Non
     script = """
 import sys
 from session_events import *
+from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
 session = EtlSession(sys.argv[1])
 provider = session.register("TestProvider")
@@ -212,6 +220,7 @@ def test_a_child_that_lives_on_does_not_hold_its_parents_file(tmp_path: Path) ->
     script = """
 import os, sys
 from session_events import *
+from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
 session = EtlSession(sys.argv[1])
 write_number(session.register("TestProvider"), 1)
@@ -292,7 +301,7 @@ def test_what_is_no_regular_file_is_not_written(tmp_path: Path) -> None:
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "fifo")
         assert isinstance(EtlSession(tmp_path / "fifo").error, OSError)
-    if os.path.exists("/dev/null"):
+    if os.name == "posix":
         assert isinstance(EtlSession("/dev/null").error, OSError)
     assert tmp_path.is_dir()
 
@@ -315,7 +324,9 @@ def test_only_one_of_many_at_once_gets_the_name(tmp_path: Path) -> None:
     def take() -> None:
         start.wait()
         try:
-            got.append(open_new_file(str(tmp_path / "app.etl"), keep=1, private=False))
+            new = open_new_file(str(tmp_path / "app.etl"), keep=1, private=False)
+            publish(new)
+            got.append(new.fd)
         except FileHeldError as error:
             held.append(error)
 
@@ -325,7 +336,58 @@ def test_only_one_of_many_at_once_gets_the_name(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (len(got), len(held)) == (1, 7)
+    assert [file.name for file in tmp_path.iterdir()] == ["app.etl"]
     os.close(got[0])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be renamed there")
+def test_a_name_never_stands_for_less_than_a_trace(tmp_path: Path) -> None:
+    """Whoever finds a file of a session, rolling ones included, can open it at once."""
+    path = tmp_path / "app.etl"
+    stop = threading.Event()
+    opened = 0
+
+    def write() -> None:
+        while not stop.is_set():
+            options = {"mode": "rolling", "max_file_size_bytes": 2 * 4096, "max_files": 2}
+            with EtlSession(path, buffer_size_bytes=4096, **options) as session:
+                provider = session.register("TestProvider")
+                for number in range(20):
+                    write_number(provider, number, 2000)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            try:
+                with open_etl(path) as trace:
+                    assert trace.header.session_name == "otel-etw"
+                opened += 1
+            except FileNotFoundError:
+                pass  # between two files there is none
+    finally:
+        stop.set()
+        thread.join()
+    assert opened > 100
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_is_followed(tmp_path: Path) -> None:
+    """A name that is a symbolic link puts the trace where the link says."""
+    try:
+        os.symlink(tmp_path / "elsewhere.etl", tmp_path / "app.etl")
+    except (OSError, NotImplementedError):
+        pytest.skip("no symbolic links on this system")
+    with EtlSession(tmp_path / "app.etl") as session:
+        assert session.path == str(tmp_path / "app.etl")
+    assert (tmp_path / "elsewhere.etl").stat().st_size > 0
+
+
+def test_a_missing_folder_is_named_as_it_was_given(tmp_path: Path) -> None:
+    """The error of a session names the file that was asked for."""
+    error = EtlSession(tmp_path / "no" / "app.etl").error
+    assert error is not None
+    assert error.filename == str(tmp_path / "no" / "app.etl")
 
 
 def test_a_rolling_session_keeps_its_bounds_and_the_newest_events(tmp_path: Path) -> None:
@@ -373,3 +435,20 @@ def test_a_sequential_session_with_a_limit_stops_there_and_counts(tmp_path: Path
         assert write_number(provider, 5, 10) == 0, "what fits the last buffer still goes there"
         assert session.events_lost == 3
     assert numbers_in(tmp_path / "a.etl") == [0, 1, 5]
+
+
+def test_a_change_of_folder_moves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon changes to the root: later files of a rolling session stay where the first one was."""
+    (tmp_path / "first").mkdir()
+    (tmp_path / "then").mkdir()
+    monkeypatch.chdir(tmp_path / "first")
+    with EtlSession(
+        "a.etl", mode="rolling", max_file_size_bytes=8192, max_files=9, buffer_size_bytes=4096
+    ) as session:
+        provider = session.register("TestProvider")
+        monkeypatch.chdir(tmp_path / "then")
+        for number in range(3):
+            assert write_number(provider, number, 3000) == 0
+        assert session.path == str(tmp_path / "first" / "a.etl")
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["a.etl", "a.etl.1", "a.etl.2"]
+    assert not list((tmp_path / "then").iterdir())

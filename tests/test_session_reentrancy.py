@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from otel_etw.etl.layout import FILLED_BYTES_OFFSET, SAVED_OFFSET_OFFSET
+from otel_etw.etl.mapping import MappedWindow
 from otel_etw.etl.reader import open_etl
 from otel_etw.etl.writer import TraceFile
 from otel_etw.providers.base import WriteStatus
 from otel_etw.providers.embedded import EmbeddedProvider
 from otel_etw.sessions.embedded import EtlSession
-from otel_etw.sessions.turns import Turns
+from otel_etw.sessions.turns import Turns, _Turn
 from session_events import DESCRIPTOR, numbers_in, our_numbers, run_child, write_number
 
 needs_timer = pytest.mark.skipif(
@@ -238,15 +240,115 @@ print(alarms, len(done))
     assert int(out.split()[0]) > 100
 
 
-def test_a_lock_left_behind_by_an_exception_is_taken_over() -> None:
+@pytest.mark.parametrize("left", ["gate", "place", "both"])
+def test_what_an_exception_left_behind_holds_nobody_up(left: str) -> None:
+    """Busy threads must not wait a second each for one that has gone without unlocking."""
     stored: list[int] = []
     turns: Turns[int] = Turns(lambda unix_ns, item: stored.append(item) or 0, lambda: None)
-    turns._lock.acquire()  # what is left if an exception comes before the try that would release it
-    assert turns.take(1) == 0
+    if left != "place":
+        turns._gate.acquire()
+    if left != "gate":
+        turns._place[None] = _Turn(threading.get_ident())
+
+    def write(lane: int) -> None:
+        for number in range(100):
+            assert turns.take(lane * 100 + number) == 0
+
+    threads = [threading.Thread(target=write, args=(lane,)) for lane in range(4)]
     began = time.monotonic()
-    assert turns.take(2) == 0
-    assert time.monotonic() - began < 0.5
-    assert stored == [1, 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 0.8
+    assert sorted(stored) == list(range(400))
+
+
+def test_a_mark_an_exception_left_behind_keeps_nobody_out() -> None:
+    stored: list[int] = []
+    turns: Turns[int] = Turns(lambda unix_ns, item: stored.append(item) or 0, lambda: None)
+    turns._marks[threading.get_ident()] = _Turn(threading.get_ident())
+    assert turns.take(1) == 0
+    assert stored == [1]
+
+
+@needs_timer
+def test_exceptions_in_one_thread_do_not_slow_the_others(tmp_path: Path) -> None:
+    out = run_child(
+        """
+import signal, sys, threading, time
+from session_events import *
+from otel_etw.sessions.embedded import EtlSession
+session = EtlSession(sys.argv[1], buffer_size_bytes=4096)
+provider = session.register("TestProvider")
+class Alarm(BaseException):
+    pass
+armed = False
+def on_timer(signum, frame):
+    if armed:
+        raise Alarm
+signal.signal(signal.SIGALRM, on_timer)
+end = time.monotonic() + 0.8
+done, slowest = [], [0.0]
+def write(lane):
+    number = lane * 10**6
+    while time.monotonic() < end:
+        began = time.monotonic()
+        if write_number(provider, number) == 0:
+            done.append(number)
+        slowest[0] = max(slowest[0], time.monotonic() - began)
+        number += 1
+        time.sleep(0.0005)
+threads = [threading.Thread(target=write, args=(lane,)) for lane in (1, 2, 3)]
+for thread in threads:
+    thread.start()
+number = 0
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)
+while time.monotonic() < end:
+    number += 1
+    try:
+        armed = True
+        if write_number(provider, number) == 0:
+            done.append(number)
+        armed = False
+    except Alarm:
+        armed = False
+signal.setitimer(signal.ITIMER_REAL, 0)
+for thread in threads:
+    thread.join()
+session.close()
+numbers = our_numbers(sys.argv[1])
+assert len(numbers) == len(set(numbers))
+missing = set(done) - set(numbers)
+assert not missing, missing
+print(slowest[0])
+""",
+        tmp_path / "a.etl",
+    )
+    assert float(out) < 0.8
+
+
+@pytest.mark.parametrize("field", [FILLED_BYTES_OFFSET, SAVED_OFFSET_OFFSET])
+def test_readers_agree_about_a_record_whose_writing_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: int
+) -> None:
+    """An exception before one of the fields that say how full the newest buffer is; then no more room."""
+    original = MappedWindow.store_u32
+
+    def interrupted(self: MappedWindow, offset: int, value: int) -> None:
+        if offset == field:
+            raise KeyboardInterrupt
+        original(self, offset, value)
+
+    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096) as session:
+        provider = session.register("TestProvider")
+        assert write_number(provider, 0, 1500) == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(MappedWindow, "store_u32", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                write_number(provider, 1, 1500)
+        assert write_number(provider, 2, 1500) == 0
+    assert numbers_in(tmp_path / "a.etl") == [0, 1, 2]
 
 
 def test_nobody_waits_for_ever_for_a_thread_that_waits_for_him(tmp_path: Path) -> None:

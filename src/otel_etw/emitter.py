@@ -111,7 +111,7 @@ class Emitter:
     """One exporter's way to ETW.
 
     Holds the given session, or the one shared by the process, until :meth:`shutdown`.  If no session can be
-    had (the file cannot be created), every item is counted as dropped.
+    had (the file cannot be created), every item is counted as dropped.  TypeError for what is no session.
     """
 
     def __init__(self, provider_name: str, provider_id: UUID, session: Session | None) -> None:
@@ -120,6 +120,8 @@ class Emitter:
         self._session: Session | None = None
         self._provider: Provider | None = None
         self._shut_down = False
+        if session is not None and (isinstance(session, type) or not hasattr(session, "register")):
+            raise TypeError(f"session must be a session such as EtlSession(path), not {session!r}")
         try:
             self._open(provider_name, provider_id, session)
         except Exception as error:  # noqa: BLE001 - an application must start without its tracing too
@@ -143,6 +145,11 @@ class Emitter:
             truncated=totals.pop(_TRUNCATED, 0),
             dropped={what.removeprefix(_DROPPED): number for what, number in totals.items()},
         )
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether :meth:`shutdown` was called."""
+        return self._shut_down
 
     @property
     def max_event_bytes(self) -> int:

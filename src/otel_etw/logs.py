@@ -53,7 +53,7 @@ class _LogWriter:
         event_name: EventName,
         keyword: int,
     ) -> None:
-        _check_arguments(resource_attributes, event_name, keyword)
+        _check_arguments(provider_name, resource_attributes, event_name, keyword)
         if provider_name is None:
             provider_name = environment.provider_name(etw_only=etw_only_name)
         else:
@@ -204,7 +204,7 @@ class EtwLogRecordExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write the records; ``FAILURE`` if one was lost, while one that no session wants is none."""
         outcomes = [self._writer.write(record) for record in batch]
-        lost = Outcome.DROPPED in outcomes
+        lost = Outcome.DROPPED in outcomes or self._writer.emitter.is_shut_down
         return LogRecordExportResult.FAILURE if lost else LogRecordExportResult.SUCCESS
 
     def shutdown(self) -> None:
@@ -216,7 +216,11 @@ class EtwLogRecordExporter(LogRecordExporter):
         return True
 
 
-def _check_arguments(resource_attributes: object, event_name: object, keyword: object) -> None:
+def _check_arguments(
+    provider_name: object, resource_attributes: object, event_name: object, keyword: object
+) -> None:
+    if provider_name is not None and not isinstance(provider_name, str):
+        raise TypeError(f"provider_name must be text, not {type(provider_name).__name__}")
     if isinstance(resource_attributes, str):
         raise TypeError(
             f"resource_attributes must be a collection of keys, not the text {resource_attributes!r}"

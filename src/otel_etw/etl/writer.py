@@ -150,10 +150,13 @@ class TraceFile:
     def seal_newest(self, *, last: bool = False) -> None:
         """Complete the newest buffer, if any, and let go of it; no record is added to it afterwards."""
         window, self._newest = self._newest, _ClosedWindow()
-        self._filled = self.buffer_size_bytes
+        filled, self._filled = self._filled, self.buffer_size_bytes
         if isinstance(window, _ClosedWindow):
             return
         try:
+            # Again, as an exception may have come between the two in the last append.
+            window.store_u32(layout.FILLED_BYTES_OFFSET, filled)
+            window.store_u32(layout.SAVED_OFFSET_OFFSET, filled)
             window.store_u64(layout.TIMESTAMP_OFFSET, self._last_raw_time)
             if last:
                 flags = BufferFlag.FLUSH_MARKER | BufferFlag.PROCESSOR_INDEX

@@ -14,6 +14,8 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
+from typing import NamedTuple
 
 if sys.platform == "win32":
     import msvcrt
@@ -28,6 +30,9 @@ _NAMES_PER_PROCESS = 100
 # Locked on Windows, where locks are for byte ranges and keep readers out: far behind any data.
 # Its low half is far too, in case the C library cuts the position to 32 bits.
 _LOCK_POSITION = (1 << 40) | 0x7FFF_FFFE
+
+
+_staged_files = count()
 
 
 class FileHeldError(OSError):
@@ -52,15 +57,34 @@ def _insert(path: str, part: str) -> str:
     return f"{root}.{part}{extension}"
 
 
-def open_new_file(path: str, *, keep: int, private: bool) -> int:
-    """Open an empty file at ``path``, held by this process; the fd closes (and releases) it.
+class NewFile(NamedTuple):
+    """An empty file that this process holds, perhaps still without its name (see :func:`publish`)."""
 
-    What was there is kept as ``path.1`` with up to ``keep`` older ones.  ``private`` files are for
+    fd: int
+    """Closing it releases the file."""
+    path: str
+    staged_at: str | None
+    """Where the file is until it has its name; ``None`` if it has it."""
+
+
+def open_new_file(path: str, *, keep: int, private: bool) -> NewFile:
+    """An empty file, held by this process, to become ``path`` when :func:`publish` is called.
+
+    So the name appears together with the file's first bytes, and whoever finds it finds a trace.  Only on
+    Windows, where an open file cannot be renamed, and at the end of a symbolic link it is made in place.
+
+    What is there is kept as ``path.1`` with up to ``keep`` older ones.  ``private`` files are for
     their owner only (0600); others follow the umask.  Raises FileHeldError if somebody is writing
     that file, another OSError if it cannot be created.
     """
     for _ in range(_ATTEMPTS_PER_NAME):
-        fd = _open(path, private=private)
+        in_place = os.name == "nt" or (not private and os.path.islink(path))
+        try:
+            fd = _open(path, os.O_CREAT if in_place else 0, private=private)
+        except FileNotFoundError:
+            if in_place:
+                raise
+            return _stage(path, private=private)
         try:
             if not _hold(fd):
                 raise FileHeldError(errno.EAGAIN, "held by another session", path)
@@ -71,7 +95,7 @@ def open_new_file(path: str, *, keep: int, private: bool) -> int:
                 os.close(fd)
                 continue
             if found.st_size == 0:
-                return fd
+                return NewFile(fd, path, None)
             if os.name == "nt":  # a file cannot be renamed there while it is open
                 os.close(fd)
                 fd = -1
@@ -83,6 +107,53 @@ def open_new_file(path: str, *, keep: int, private: bool) -> int:
         if fd >= 0:
             os.close(fd)
     raise FileHeldError(errno.EAGAIN, "taken by other sessions again and again", path)
+
+
+def publish(new: NewFile) -> None:
+    """Give a new file its name, now that there is something in it to read.
+
+    Raises FileHeldError if somebody else has taken the name meanwhile; the file is then without one.
+    """
+    if new.staged_at is None:
+        return
+    try:
+        try:
+            os.link(new.staged_at, new.path)
+        except FileExistsError:
+            raise
+        except OSError:  # no hard links on this filesystem: claim the name, then take its place
+            os.close(os.open(new.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.rename(new.staged_at, new.path)
+    except FileExistsError as error:
+        raise FileHeldError(errno.EAGAIN, "taken by another session", new.path) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(new.staged_at)
+
+
+def discard(new: NewFile) -> None:
+    """Remove a new file that was not begun: half a header would be taken for somebody's trace."""
+    with suppress(OSError):
+        os.ftruncate(new.fd, 0)
+    os.close(new.fd)
+    with suppress(OSError):
+        os.unlink(new.path if new.staged_at is None else new.staged_at)
+
+
+def _stage(path: str, *, private: bool) -> NewFile:
+    """A held file beside ``path``, under a name that nobody else uses and no ``*.etl`` finds."""
+    while True:
+        staged = os.path.join(os.path.dirname(path), f".otel-etw-{os.getpid()}-{next(_staged_files)}")
+        try:
+            fd = _open(staged, os.O_CREAT | os.O_EXCL, private=private)
+            break
+        except FileExistsError:  # left behind by a process that was killed
+            continue
+        except OSError as error:
+            error.filename = path  # the one that was asked for
+            raise
+    _hold(fd)
+    return NewFile(fd, path, staged)
 
 
 def shift_names(path: str, keep: int) -> None:
@@ -102,8 +173,8 @@ def shift_names(path: str, keep: int) -> None:
         raise FileHeldError(error.errno, error.strerror, path) from error
 
 
-def _open(path: str, *, private: bool) -> int:
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+def _open(path: str, create_flags: int, *, private: bool) -> int:
+    flags = os.O_RDWR | create_flags | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     # A FIFO or terminal must not hold up or take over the application.
     flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NOINHERIT", 0)
     if private:  # made under a name that others can guess: no link of theirs is followed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from otel_etw.etl.layout import MAX_BUFFER_BYTES
@@ -61,6 +62,9 @@ class SessionOptions(NamedTuple):
             raise TypeError(f"session_name must be a str, not {type(session_name).__name__}")
         if not session_name or "\0" in session_name:
             raise ValueError(f"session_name must be text without NUL, not {session_name!r}")
+        # The application may change its folder (a daemon does) before the next file is made.
+        with suppress(OSError):  # its folder is gone already
+            name = os.path.abspath(name)
         return cls(name, buffer_size_bytes, mode, max_file_size_bytes, max_files, session_name, private)
 
 

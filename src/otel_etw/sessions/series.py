@@ -13,7 +13,14 @@ from otel_etw.etl import records
 from otel_etw.etl.mapping import can_map
 from otel_etw.etl.writer import TraceFile
 from otel_etw.sessions import identity
-from otel_etw.sessions.files import FileHeldError, candidate_paths, open_new_file, sync_folder_of
+from otel_etw.sessions.files import (
+    FileHeldError,
+    candidate_paths,
+    discard,
+    open_new_file,
+    publish,
+    sync_folder_of,
+)
 from otel_etw.sessions.options import SessionOptions
 
 
@@ -59,14 +66,14 @@ class FileSeries:
         own = (self.path,) if self._has_path else ()
         for path in chain(own, self._candidates()):
             try:
-                fd = open_new_file(path, keep=self._options.max_files - 1, private=self._options.private)
+                file = self._begin(path)
             except FileHeldError as error:
                 held = error
                 continue
             self.path = path
-            self.file = self._begin(fd, path)
+            self.file = file
             self._has_path = True
-            return self.file
+            return file
         raise held or OSError(errno.EAGAIN, "no file name left")
 
     def finish(self) -> None:
@@ -121,23 +128,25 @@ class FileSeries:
     def _candidates(self) -> Iterator[str]:
         return candidate_paths(self._options.path, self._pid, forked=self._forked)
 
-    def _begin(self, fd: int, path: str) -> TraceFile:
+    def _begin(self, path: str) -> TraceFile:
+        new = open_new_file(path, keep=self._options.max_files - 1, private=self._options.private)
         try:
-            return TraceFile(
-                fd,
+            file = TraceFile(
+                new.fd,
                 path,
                 buffer_size_bytes=self._options.buffer_size_bytes,
                 session_name=self._options.session_name,
                 start_filetime=records.filetime(time.time_ns()),
                 process_id=self._pid & identity.U32,
                 thread_id=identity.thread_ids.id,
-                mapped=can_map(path),
+                mapped=can_map(new.staged_at or path),
             )
         except BaseException:
-            # Half a header would be taken for somebody's trace and kept aside by the next attempt.
-            with suppress(OSError):
-                os.ftruncate(fd, 0)
-            os.close(fd)
-            with suppress(OSError):
-                os.unlink(path)
+            discard(new)
             raise
+        try:
+            publish(new)
+        except BaseException:
+            file.abandon()
+            raise
+        return file

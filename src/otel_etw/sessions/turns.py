@@ -1,6 +1,6 @@
 """One at a time, and a way in for those who must not wait: the session's lock, and what it cannot solve.
 
-A lock alone would hang the process in two ways that do happen:
+A lock alone would hang the process in three ways that do happen:
 
 * A thread that is inside comes in again: a signal handler or a ``__del__`` logs.  It finds its mark,
   leaves its item in the queue and goes; the turn it interrupted takes the item up.
@@ -8,10 +8,11 @@ A lock alone would hang the process in two ways that do happen:
   whose owner waits for its own turn.  So whoever waits looks now and then at what the others do: if
   one that is inside executes code that is not ours, or after a second, he leaves his item in the
   queue.  Soon, because a timer signal that logs comes again and again, each on top of the last.
-
-An exception such as KeyboardInterrupt may come between any two steps.  The mark is set and removed
-within one ``try``; a lock that was left behind in the one gap there is (between its acquisition
-and the ``try`` that releases it) is recognised by nobody being inside, and taken over.
+* An exception such as KeyboardInterrupt comes between taking a lock and the ``try`` that releases it.
+  So the lock, here the *gate*, only lines up those who wait, and is replaced by the next one who
+  waited for it in vain.  What admits one at a time is the *place*: it belongs to whoever puts his
+  turn there first.  Every thread leaves the place before it removes its mark, so a turn without a
+  mark was left behind, and the place goes on in that turn's own successor.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock, get_ident
+from types import FrameType
 from typing import Generic, TypeVar
 
 from otel_etw.providers.base import WriteStatus
@@ -29,13 +31,29 @@ Item = TypeVar("Item")
 
 _LOOK_EVERY_S = 0.005
 _LOOKS = 200
-_ABANDONED_AFTER_S = 0.1
 
 _OURS = ("otel_etw.sessions.", "otel_etw.etl.")
 """Modules whose code a turn consists of."""
 
 _QUEUE_LENGTH = 1024
 """Items that may wait. A turn takes microseconds: whoever logs more often during one loses the rest."""
+
+_Place = dict[None, "_Turn"]
+"""Holds the turn that is inside. ``setdefault`` takes it, in one step that no exception divides."""
+
+
+class _Turn:
+    """One thread's one turn."""
+
+    __slots__ = ("gate", "successor", "thread")
+
+    gate: Lock
+    """The one that was passed, or made, on the way in."""
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+        self.successor: _Place = {}
+        """Where turns are taken if this one is left behind in its place."""
 
 
 class Turns(Generic[Item]):
@@ -47,8 +65,10 @@ class Turns(Generic[Item]):
     def __init__(self, store: Callable[[int, Item], int], lose: Callable[[], None]) -> None:
         self._store = store
         self._lose = lose
-        self._lock = Lock()
-        self._inside: dict[int, bool] = {}
+        self._gate = Lock()
+        self._place: _Place = {}
+        self._marks: dict[int, _Turn] = {}
+        """By thread: those that are inside or wait for it."""
         # None stands for a lost item: appending is the one thing that is safe at any moment.
         self._queue: deque[tuple[int, Item] | None] = deque()
         self._last: Callable[[], None] | None = None
@@ -56,32 +76,34 @@ class Turns(Generic[Item]):
     @property
     def inside(self) -> bool:
         """Whether the calling thread is in a turn, or waits for one, further down its stack."""
-        return get_ident() in self._inside
+        return get_ident() in self._marks
 
     def take(self, item: Item) -> int:
         """Store ``item`` now, or leave it for the turn that is under way. Answers a status."""
         thread = get_ident()
-        inside = self._inside
-        if thread in inside:
+        marks = self._marks
+        if thread in marks and self._is_below(marks[thread]):
             return self._leave(item)
+        turn = _Turn(thread)
         try:
-            inside[thread] = True
-            if self._lock.acquire(timeout=_LOOK_EVERY_S) or self._wait():
-                try:
-                    if self._queue:
-                        self._catch_up()  # perhaps with an earlier item of this thread
-                    status = self._store(time.time_ns(), item)
-                    if self._queue:
-                        self._catch_up()
-                finally:
-                    self._lock.release()
-            else:
-                status = self._leave(item)
+            marks[thread] = turn
+            place = self._enter(turn, _LOOK_EVERY_S) or self._wait(turn)
+            if place is None:
+                return self._leave(item)
+            try:
+                if self._queue:
+                    self._catch_up()  # perhaps with an earlier item of this thread
+                status = self._store(time.time_ns(), item)
+                if self._queue:
+                    self._catch_up()
+                return status
+            finally:
+                del place[None]
+                turn.gate.release()
         finally:
-            inside.pop(thread, None)
-        if self._queue or self._last is not None:
-            self._afterwards()
-        return status
+            marks.pop(thread, None)
+            if self._queue or self._last is not None:
+                self._afterwards()
 
     def exclusively(self, action: Callable[[], None]) -> bool:
         """Run ``action`` in a turn, after all that waits. ``False``: not done; inside, or waited too long."""
@@ -118,17 +140,19 @@ class Turns(Generic[Item]):
     def _afterwards(self) -> bool:
         """What came in while a turn was ending. If somebody else is inside it is theirs to do."""
         while self._queue or self._last is not None:
-            if not self._run(_nothing, self._lock_at_once):
+            if not self._run(_nothing, self._enter_at_once):
                 break
         return True
 
-    def _run(self, action: Callable[[], None], lock: Callable[[], bool]) -> bool:
+    def _run(self, action: Callable[[], None], wait: Callable[[_Turn], _Place | None]) -> bool:
         thread = get_ident()
-        if thread in self._inside:
+        if thread in self._marks and self._is_below(self._marks[thread]):
             return False
+        turn = _Turn(thread)
         try:
-            self._inside[thread] = True
-            if not lock():
+            self._marks[thread] = turn
+            place = wait(turn)
+            if place is None:
                 return False
             try:
                 self._catch_up()
@@ -137,36 +161,61 @@ class Turns(Generic[Item]):
                     last, self._last = self._last, None
                     last()
             finally:
-                self._lock.release()
+                del place[None]
+                turn.gate.release()
         finally:
-            self._inside.pop(thread, None)
+            self._marks.pop(thread, None)
         return True
 
-    def _wait(self) -> bool:
+    def _enter(self, turn: _Turn, timeout_s: float) -> _Place | None:
+        """The place, with ``turn`` in it, if it is free or the turn that stands in it was left behind."""
+        gate = self._gate
+        has_passed = gate.acquire(timeout=timeout_s)
+        place = self._place
+        while (holder := place.setdefault(None, turn)) is not turn:
+            # In this order: whoever ends his turn as he should leaves the place first, then removes his mark.
+            if self._marks.get(holder.thread) is holder or place.get(None) is not holder:
+                if has_passed:
+                    gate.release()
+                return None
+            self._place = place = holder.successor
+        if not has_passed:
+            gate = Lock()
+            gate.acquire()
+            self._gate = gate
+        turn.gate = gate
+        return place
+
+    def _enter_at_once(self, turn: _Turn) -> _Place | None:
+        return self._enter(turn, 0)
+
+    def _wait(self, turn: _Turn) -> _Place | None:
         for _ in range(_LOOKS):
-            if self._lock.acquire(timeout=_LOOK_EVERY_S):
-                return True
-            if len(self._inside) == 1:
-                break
+            place = self._enter(turn, _LOOK_EVERY_S)
+            if place is not None:
+                return place
             if self._is_held_up():
-                return False
-        return self._take_over()
+                break
+        return None
+
+    def _is_below(self, turn: _Turn) -> bool:
+        """Whether the calling thread's mark is true: its stack has that turn, no exception has cut it off."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code in _ENTRANCES and frame.f_locals.get("turn") is turn:
+                return True
+            frame = frame.f_back
+        return False
 
     def _is_held_up(self) -> bool:
         """Whether a thread that is inside executes foreign code, which may wait for the calling thread."""
         frames = sys._current_frames()
         frames.pop(get_ident(), None)
-        innermost = [frames[thread] for thread in list(self._inside) if thread in frames]
+        innermost = [frames[thread] for thread in list(self._marks) if thread in frames]
         return any(not str(frame.f_globals.get("__name__")).startswith(_OURS) for frame in innermost)
 
-    def _lock_at_once(self) -> bool:
-        return self._lock.acquire(blocking=False)
 
-    def _take_over(self) -> bool:
-        """Whether the lock is mine now, after waiting for it in vain: it is if nobody else is inside."""
-        if len(self._inside) > 1:
-            return False
-        return self._lock.acquire(timeout=_ABANDONED_AFTER_S) or len(self._inside) == 1
+_ENTRANCES = (Turns.take.__code__, Turns._run.__code__)
 
 
 def _nothing() -> None:
