@@ -1,6 +1,6 @@
 """How bytes get from a writer into its file: through a memory map where that is safe, else written.
 
-A mapped store costs a tenth of a microsecond and survives the death of the process, but the space
+A mapped store is a copy in memory, yet survives the death of the process, but the space
 below it must be promised: on a full disk a store into a page without space ends the process
 (SIGBUS).  Writing the bytes first is such a promise on most filesystems.  It is none where every
 write goes to new blocks (copy on write) or where the space belongs to somebody else (network,
