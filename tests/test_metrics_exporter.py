@@ -331,6 +331,23 @@ def test_an_odd_point_costs_only_itself() -> None:
     assert exporter.export(nonsense) is MetricExportResult.FAILURE
 
 
+def test_an_odd_scope_costs_what_comes_behind_it_and_all_of_that_is_counted() -> None:
+    """Every point of a batch is accounted for, also when something in it is not what the SDK makes."""
+    session = MemorySession()
+    exporter = EtwMetricExporter(session=session)
+    good = one_metric(number_point(), number_point()).resource_metrics[0]
+    odd = one_metric(
+        *(number_point() for _ in range(3)), scope=SimpleNamespace(name="no version")
+    ).resource_metrics[0]
+    behind = one_metric(number_point()).resource_metrics[0]
+    data = SimpleNamespace(resource_metrics=[good, odd, behind])
+    assert exporter.export(data) is MetricExportResult.FAILURE  # type: ignore[arg-type]
+    assert exporter.stats.written == 2
+    assert exporter.stats.dropped == {"not encodable": 4}
+    assert exporter.export(None) is MetricExportResult.FAILURE  # type: ignore[arg-type]
+    assert exporter.stats.dropped == {"not encodable": 5}
+
+
 def test_nobody_listening_costs_no_encoding() -> None:
     """Points that no session wants are counted, not encoded, and are a success."""
     exporter = EtwMetricExporter(session=MemorySession(level=3))

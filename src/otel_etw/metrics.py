@@ -26,6 +26,7 @@ from opentelemetry.sdk.metrics.view import Aggregation
 from otel_etw.emitter import Emitter, Outcome, Session, Stats
 from otel_etw.layouts.encoded import EncodedEvent
 from otel_etw.layouts.otlp_metrics import DESCRIPTOR, METADATA, EncodedPoint, encode_points
+from otel_etw.layouts.plain_text import text_of
 from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID, METRICS_PROVIDER_NAME
 
 _DELTA = AggregationTemporality.DELTA
@@ -77,20 +78,24 @@ class EtwMetricExporter(MetricExporter):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
         """Write all points; ``FAILURE`` if one was lost, while points that no session wants are not."""
+        outcomes: list[Outcome] = []
         try:
-            lost = self._export(metrics_data)
+            self._export(metrics_data, outcomes)
         except Exception as error:  # noqa: BLE001 - nothing of this may reach the application
-            self._emitter.drop("not encodable", f"metrics could not be encoded: {error!r}")
-            lost = True
-        return MetricExportResult.FAILURE if lost else MetricExportResult.SUCCESS
+            # One odd resource or scope ends the batch: what comes behind it is lost with it.
+            lost = max(1, _count_points(metrics_data) - len(outcomes))
+            message = f"metrics could not be encoded: {text_of(error)}"
+            outcomes.append(self._emitter.drop("not encodable", message, lost))
+        return MetricExportResult.FAILURE if Outcome.DROPPED in outcomes else MetricExportResult.SUCCESS
 
-    def _export(self, metrics_data: MetricsData) -> bool:
+    def _export(self, metrics_data: MetricsData, outcomes: list[Outcome]) -> None:
         refusal = self._emitter.refusal(DESCRIPTOR.level, DESCRIPTOR.keyword, _count_points(metrics_data))
         if refusal is not None:
-            return refusal is Outcome.DROPPED
+            outcomes.append(refusal)
+            return
         room_bytes = self._emitter.max_event_bytes - len(METADATA)
-        outcomes = [self._write(point) for point in encode_points(metrics_data.resource_metrics, room_bytes)]
-        return Outcome.DROPPED in outcomes
+        for point in encode_points(metrics_data.resource_metrics, room_bytes):
+            outcomes.append(self._write(point))  # noqa: PERF401 - kept up to date in case the next one raises
 
     def _write(self, point: EncodedPoint) -> Outcome:
         if point.payload is None:
@@ -110,9 +115,12 @@ class EtwMetricExporter(MetricExporter):
 
 
 def _count_points(metrics_data: MetricsData) -> int:
-    return sum(
-        len(metric.data.data_points)
-        for of_resource in metrics_data.resource_metrics
-        for of_scope in of_resource.scope_metrics
-        for metric in of_scope.metrics
-    )
+    try:
+        return sum(
+            len(metric.data.data_points)
+            for of_resource in metrics_data.resource_metrics
+            for of_scope in of_resource.scope_metrics
+            for metric in of_scope.metrics
+        )
+    except Exception:  # noqa: BLE001 - what is no metrics data still counts as something
+        return 1

@@ -11,10 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otel_etw.etl.layout import ClockType
-
-FILETIME_PER_SECOND = 10_000_000
-UNIX_EPOCH_FILETIME = 116_444_736_000_000_000
-"""1970-01-01 UTC as a FILETIME."""
+from otel_etw.tracelogging.values import TICKS_PER_SECOND, UNIX_EPOCH_FILETIME
 
 
 def filetime_to_unix_nano(filetime: int) -> int:
@@ -58,7 +55,7 @@ def clock_of(
     An unknown type is taken as QPC; a rate of 0, which only a damaged header can state, as
     100 ns steps, so that every trace has a usable clock.
     """
-    numerator, denominator = FILETIME_PER_SECOND, perf_freq_hz
+    numerator, denominator = TICKS_PER_SECOND, perf_freq_hz
     if clock_type == ClockType.CPU_CYCLE:
         numerator, denominator = 10, cpu_mhz
     if clock_type == ClockType.SYSTEM_TIME or denominator == 0:

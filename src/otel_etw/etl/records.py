@@ -11,11 +11,7 @@ from __future__ import annotations
 from otel_etw.etl import layout
 from otel_etw.etl.layout import BufferFlag, BufferType, EventHeaderFlag, ExtendedType, HeaderType, align8
 from otel_etw.tracelogging.types import EventDescriptor
-
-UNIX_EPOCH_FILETIME = 116_444_736_000_000_000
-"""1970-01-01 in 100 ns steps since 1601-01-01."""
-
-TICKS_PER_SECOND = 10_000_000
+from otel_etw.tracelogging.values import TICKS_PER_SECOND
 
 RAW_TIME_AT_START = 864_000_000_000
 """Raw time of the start of the file: one day, as if the machine had booted then.
@@ -40,11 +36,6 @@ _TIMER_RESOLUTION = 156_250
 _CPU_SPEED_MHZ = 1000
 _POINTER_BYTES = 8
 _LOGFILE_HEADER_VERSION = 2
-
-
-def filetime(unix_ns: int) -> int:
-    """Unix nanoseconds as a FILETIME (100 ns steps since 1601)."""
-    return unix_ns // 100 + UNIX_EPOCH_FILETIME
 
 
 # --- trace header and buffer headers -----------------------------------------------------------

@@ -24,6 +24,7 @@ import os
 from contextlib import suppress
 
 from otel_etw.etl import layout, records
+from otel_etw.etl.clock import unix_nano_to_filetime
 from otel_etw.etl.layout import BUFFER_HEADER_BYTES, BufferFlag
 from otel_etw.etl.mapping import MappedWindow, PositionedWindow, Window, write_at
 
@@ -80,7 +81,7 @@ class TraceFile:
 
     def raw_time(self, unix_ns: int, *, same_buffer: bool) -> int:
         """Unix time as this file's raw clock counts it: positive, and never falling within a buffer."""
-        raw_time = records.filetime(unix_ns) + self._time_offset
+        raw_time = unix_nano_to_filetime(unix_ns) + self._time_offset
         if same_buffer and raw_time < self._last_raw_time:
             return self._last_raw_time
         return raw_time if raw_time > 0 else 1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 
-from otel_etw.etl import records
+from otel_etw.etl.clock import unix_nano_to_filetime
 from otel_etw.etl.mapping import can_map
 from otel_etw.etl.writer import TraceFile
 from otel_etw.sessions import identity
@@ -82,7 +82,7 @@ class FileSeries:
         if file is None:
             return
         try:
-            file.finish(end_filetime=records.filetime(time.time_ns()), events_lost=self._lost_in_file)
+            file.finish(end_filetime=unix_nano_to_filetime(time.time_ns()), events_lost=self._lost_in_file)
         except (OSError, ValueError) as error:
             self._unfinished(file.path, error)
         self._lost_in_file = 0
@@ -100,7 +100,7 @@ class FileSeries:
         if self.file is not None:
             with suppress(OSError, ValueError):
                 self.file.update_header(
-                    end_filetime=records.filetime(time.time_ns()), events_lost=self._lost_in_file
+                    end_filetime=unix_nano_to_filetime(time.time_ns()), events_lost=self._lost_in_file
                 )
 
     def descriptor_to_sync(self) -> int | None:
@@ -136,7 +136,7 @@ class FileSeries:
                 path,
                 buffer_size_bytes=self._options.buffer_size_bytes,
                 session_name=self._options.session_name,
-                start_filetime=records.filetime(time.time_ns()),
+                start_filetime=unix_nano_to_filetime(time.time_ns()),
                 process_id=self._pid & identity.U32,
                 thread_id=identity.thread_ids.id,
                 mapped=can_map(new.staged_at or path),

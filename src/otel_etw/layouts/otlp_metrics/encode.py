@@ -58,7 +58,8 @@ def encode_points(
     """One request of at most ``max_bytes`` for every data point, in the order scopes, metrics, points.
 
     A point too large loses its exemplars, then attributes, the longest first; one that has lost attributes is
-    marked by an attribute ``otel_etw.truncated`` (JSON text: key -> bytes) if that still fits.  Never raises.
+    marked by an attribute ``otel_etw.truncated`` (JSON text: key -> bytes) if that still fits.  An odd
+    point raises nothing; a resource or scope that is none may.
     """
     limit = min(max_bytes, MAX_REQUEST_BYTES)
     for of_resource in resource_metrics:
@@ -180,23 +181,24 @@ def _data_tail(data: Any, kind: _Kind) -> bytes:
 def _encode_point(name: str, point: Any, kind: _Kind, layers: list[_Layer], limit: int) -> EncodedPoint:
     core = kind.make(point).SerializeToString()
     attribute_number = _number(kind.point, "attributes")
-    attributes = {
-        pair.key: _delimited(attribute_number, pair.SerializeToString())
+    attributes = [
+        (pair.key, _delimited(attribute_number, pair.SerializeToString()))
         for pair in key_values(point.attributes)
-    }
+    ]
     exemplars = b"".join(_exemplars(point, kind))
-    payload = _wrap(b"".join((core, *attributes.values(), exemplars)), layers)
+    parts = [core, *(data for _, data in attributes), exemplars]
+    payload = _wrap(b"".join(parts), layers)
     if len(payload) <= limit:
         return EncodedPoint(name, payload)
     # The lengths around a shorter point may be shorter themselves; as they are they err on the safe side.
-    room = limit - (len(payload) - len(core) - len(exemplars) - sum(map(len, attributes.values())))
+    room = limit - (len(payload) - sum(map(len, parts)))
     return _reduced(name, core, attributes, exemplars, room, attribute_number, layers)
 
 
 def _reduced(
     name: str,
     core: bytes,
-    attributes: dict[str, bytes],
+    attributes: list[tuple[str, bytes]],
     exemplars: bytes,
     room: int,
     attribute_number: int,
@@ -204,22 +206,25 @@ def _reduced(
 ) -> EncodedPoint:
     """The point without its exemplars and as many of its longest attributes as it takes to fit ``room``."""
     truncated = {"exemplars": len(exemplars)} if exemplars else {}
-    size = len(core) + sum(map(len, attributes.values()))
+    size = len(core) + sum(len(data) for _, data in attributes)
+    kept = dict(enumerate(data for _, data in attributes))
     left_out: dict[str, int] = {}
-    for key in sorted(attributes, key=lambda key: len(attributes[key]), reverse=True):
+    for number in sorted(kept, key=lambda number: len(kept[number]), reverse=True):
         if size <= room:
             break
-        left_out[key] = len(attributes[key])
-        size -= left_out[key]
+        length_bytes = len(kept.pop(number))
+        key = attributes[number][0]
+        left_out[key] = left_out.get(key, 0) + length_bytes
+        size -= length_bytes
     if size > room:
         return EncodedPoint(name, None, problem="too large")
-    kept = [data for key, data in attributes.items() if key not in left_out]
+    fields = list(kept.values())
     if left_out:
         mark = key_value(TRUNCATED, json_text(left_out)).SerializeToString()
         mark_field = _delimited(attribute_number, mark)
         if size + len(mark_field) <= room:
-            kept.append(mark_field)
-    return EncodedPoint(name, _wrap(b"".join((core, *kept)), layers), {**truncated, **left_out})
+            fields.append(mark_field)
+    return EncodedPoint(name, _wrap(b"".join((core, *fields)), layers), {**truncated, **left_out})
 
 
 def _exemplars(point: Any, kind: _Kind) -> Iterator[bytes]:
