@@ -20,11 +20,10 @@ import ctypes
 import struct
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
-
-import pytest
 
 from otel_etw.tracelogging.metadata import ArrayKind, EventMetadata, Field
 from otel_etw.tracelogging.types import InType
@@ -44,9 +43,9 @@ class _StandInLibrary:
 def load() -> ModuleType:
     """The module, imported with a stand-in for ``ctypes.WinDLL`` where that does not exist."""
     if hasattr(ctypes, "WinDLL"):
-        return pytest.importorskip("traceloggingdynamic")
+        return import_module("traceloggingdynamic")
     with patch.object(ctypes, "WinDLL", _StandInLibrary, create=True):
-        return pytest.importorskip("traceloggingdynamic")
+        return import_module("traceloggingdynamic")
 
 
 class OracleBuilder:
