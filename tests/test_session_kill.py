@@ -5,6 +5,7 @@ A child acknowledges an event by storing its number into a mapped file once ``wr
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import signal
@@ -193,3 +194,32 @@ def test_killed_before_each_single_store(tmp_path: Path, writers: Writers, mappe
         writers.start(path, buffer_size_bytes=4096, mapped=mapped, padding=1500, death=f"store {number}")
         writers.assert_killed()
         assert_all_is_there(path)
+
+
+STORES = """
+import sys
+from otel_etw.etl.mapping import MappedWindow
+with open(sys.argv[1], "r+b") as file:
+    window = MappedWindow(file.fileno(), 0, 4096)
+    print("storing", flush=True)
+    while True:
+        for filled in (0x01010101, 0x02020202):
+            window.store_u32(48, filled)
+            window.store_u64(64, filled << 32 | filled)
+"""
+
+
+def test_a_number_changes_in_one_step_for_other_processes(tmp_path: Path) -> None:
+    """What a kill leaves is what another process may see: the number before or after, nothing between."""
+    path = tmp_path / "window"
+    path.write_bytes(b"\1" * 4096)
+    seen = set()
+    with start_child(STORES, path) as child, path.open("r+b") as file:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with mmap.mmap(file.fileno(), 4096, access=mmap.ACCESS_READ) as window:
+            end = time.monotonic() + 0.5
+            while time.monotonic() < end or len(seen) < 4:
+                seen.update({window[48:52], window[64:72]})
+        child.kill()
+    assert seen == {byte * size for byte in (b"\1", b"\2") for size in (4, 8)}

@@ -15,9 +15,10 @@ import struct
 import sys
 from typing import Protocol
 
-# One aligned native store of four bytes: a reader, or a process killed here, never sees half of it.
-_U32 = struct.Struct("@I" if sys.byteorder == "little" else "<I")
-_U64 = struct.Struct("@Q" if sys.byteorder == "little" else "<Q")
+# Packed first, then copied in one store: a reader, or a process killed here, never sees half of it.
+# ``pack_into`` would not do: it fills the place with zeros before it puts the value there.
+_pack_u32 = struct.Struct("<I").pack
+_pack_u64 = struct.Struct("<Q").pack
 
 _NO_PROMISE = frozenset(
     # The empty name is what is not known: APFS on macOS, often ZFS on others, both copying on write.
@@ -85,11 +86,13 @@ class MappedWindow:
 
     def store_u32(self, offset: int, value: int) -> None:
         """Like :meth:`Window.store_u32`."""
-        _U32.pack_into(self._map, self._inner + offset, value)
+        at = self._inner + offset
+        self._map[at : at + 4] = _pack_u32(value)
 
     def store_u64(self, offset: int, value: int) -> None:
         """Like :meth:`Window.store_u64`."""
-        _U64.pack_into(self._map, self._inner + offset, value)
+        at = self._inner + offset
+        self._map[at : at + 8] = _pack_u64(value)
 
     def sync(self) -> None:
         """Only Windows keeps views apart from the file cache."""
