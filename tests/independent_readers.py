@@ -59,7 +59,11 @@ class _Collector:
     def on_trace_record(self, event: Any) -> None:
         raise AssertionError(f"a record that no session writes: {event}")
 
-    on_perfinfo_trace = on_system_trace = on_win_trace = on_trace_record
+    on_perfinfo_trace = on_win_trace = on_trace_record
+
+    def on_system_trace(self, event: Any) -> None:
+        """What takes the place of events while a circular file is overwritten; see ``etl.recycling``."""
+        assert str(event.source.system_header.header.group) == "EVENT_TRACE_GROUP_SPARE1"
 
 
 def _guid_tail(data4: Any) -> tuple[int, int, int]:

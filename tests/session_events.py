@@ -6,11 +6,11 @@ import os
 import struct
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 from independent_readers import READERS
 from otel_etw.etl.reader import open_etl
+from otel_etw.providers.base import PreparedWrite
 from otel_etw.providers.embedded import EmbeddedProvider
 from otel_etw.tracelogging.encode import EventBuilder
 from otel_etw.tracelogging.types import EventDescriptor
@@ -21,7 +21,6 @@ _I64 = struct.Struct("<q")
 TESTS = str(Path(__file__).parent)
 
 
-@cache
 def _metadata() -> bytes:
     builder = EventBuilder(NAME)
     builder.add_i64("number", 0)
@@ -29,10 +28,34 @@ def _metadata() -> bytes:
     return builder.metadata()
 
 
+METADATA = _metadata()
+
+
+def payload_of(number: int, padding: int = 0) -> bytes:
+    return _I64.pack(number) + padding.to_bytes(2, "little") + bytes(padding)
+
+
 def write_number(provider: EmbeddedProvider, number: int, padding: int = 0) -> int:
-    """Write the event ``number`` with ``padding`` more bytes; the write's status."""
-    payload = _I64.pack(number) + padding.to_bytes(2, "little") + bytes(padding)
-    return provider.write(DESCRIPTOR, _metadata(), payload)
+    """Write the event ``number`` with ``padding`` more bytes; the write's status.
+
+    Even numbers go by ``write``, odd ones by a prepared write, so that either has the other about it.
+    """
+    if number % 2:
+        return prepared(provider)(payload_of(number, padding), None)
+    return write_plainly(provider, number, padding)
+
+
+def write_plainly(provider: EmbeddedProvider, number: int, padding: int = 0) -> int:
+    return provider.write(DESCRIPTOR, METADATA, payload_of(number, padding))
+
+
+def prepared(provider: EmbeddedProvider) -> PreparedWrite:
+    """The prepared write of such events, one for each provider."""
+    write: PreparedWrite | None = vars(provider).get("prepared_by_test")
+    if write is None:
+        # With the provider, not in a table of ours, which would keep it and its session alive.
+        write = vars(provider)["prepared_by_test"] = provider.prepare(DESCRIPTOR, METADATA)
+    return write
 
 
 def number_of(payload: bytes) -> int:

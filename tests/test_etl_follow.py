@@ -27,7 +27,7 @@ def test_every_acknowledged_event_is_read_while_the_session_writes(
     tmp_path: Path, buffer_size_bytes: int
 ) -> None:
     path = tmp_path / "live.etl"
-    session = EtlSession(path, buffer_size_bytes=buffer_size_bytes)
+    session = EtlSession(path, buffer_size=buffer_size_bytes)
     provider = session.register("Follow_Me")
     written = 0
     early = open_etl(path)

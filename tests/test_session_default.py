@@ -20,6 +20,7 @@ import logging, os, sys
 from session_events import *
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="LOG %(name)s %(levelname)s %(message)s")
 from otel_etw.sessions.default import default_session
+from otel_etw.sessions.settings import SessionSettings
 first, second = default_session(), default_session()
 assert first is second
 provider = first.register("TestProvider")
@@ -31,7 +32,7 @@ second.release()
 assert first.closed
 assert write_number(provider, 3) == 6
 print(first.path)
-third = default_session("named.etl")
+third = default_session(SessionSettings(path="named.etl"))
 assert third is not first and third.path == os.path.abspath("named.etl") and not third.closed
 third.release()
 """,
@@ -96,7 +97,8 @@ def test_a_default_session_without_a_file_is_announced_as_trouble_once(tmp_path:
 import logging, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="LOG %(levelname)s %(message)s")
 from otel_etw.sessions.default import default_session
-sessions = [default_session("missing/folder/a.etl") for _ in range(3)]
+from otel_etw.sessions.settings import SessionSettings
+sessions = [default_session(SessionSettings(path="missing/folder/a.etl")) for _ in range(3)]
 assert len(set(sessions)) == 1 and sessions[0].error
 """,
         cwd=tmp_path,
@@ -114,7 +116,7 @@ def test_events_written_while_the_interpreter_exits_are_kept(tmp_path: Path, fir
         "import atexit, sys\n"
         + (register + imports if first == "hook" else imports + register)
         + """
-session = EtlSession(sys.argv[1], buffer_size_bytes=4096)
+session = EtlSession(sys.argv[1], buffer_size=4096)
 provider = session.register("TestProvider")
 for number in range(10):
     write_number(provider, number, 1000)

@@ -32,7 +32,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("buffer_size_bytes", BUFFER_SIZES)
 def test_events_of_every_size_come_back_in_order(tmp_path: Path, buffer_size_bytes: int, way: str) -> None:
-    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=buffer_size_bytes) as session:
+    with EtlSession(tmp_path / "a.etl", buffer_size=buffer_size_bytes) as session:
         provider = session.register("TestProvider")
         largest = provider.max_event_bytes - 200
         for number in range(300):
@@ -54,7 +54,7 @@ def test_both_ways_of_writing_make_the_same_file(tmp_path: Path, monkeypatch: py
         with monkeypatch.context() as patch:
             patch.setattr(series, "can_map", lambda path, mapped=mapped: mapped)
             patch.setattr(time, "time_ns", lambda clock=clock: next(clock))
-            with EtlSession(tmp_path / "same.etl", buffer_size_bytes=4096) as session:
+            with EtlSession(tmp_path / "same.etl", buffer_size=4096) as session:
                 provider = session.register("TestProvider")
                 for number in range(200):
                     write_number(provider, number, number)
@@ -131,7 +131,7 @@ def test_a_session_without_events_is_a_readable_file(tmp_path: Path) -> None:
 
 
 def test_the_last_buffer_of_a_closed_file_alone_is_marked_as_such(tmp_path: Path) -> None:
-    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096) as session:
+    with EtlSession(tmp_path / "a.etl", buffer_size=4096) as session:
         provider = session.register("TestProvider")
         for number in range(5):
             write_number(provider, number, 3000)
@@ -199,7 +199,7 @@ def test_level_and_keyword_filter_as_a_session_of_windows_does(
 def test_events_too_large_are_refused_with_their_reason_and_counted(
     tmp_path: Path, buffer_size_bytes: int
 ) -> None:
-    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=buffer_size_bytes) as session:
+    with EtlSession(tmp_path / "a.etl", buffer_size=buffer_size_bytes) as session:
         provider = session.register("TestProvider")
         room = min(65535, buffer_size_bytes - 72) - 80
         assert provider.write(DESCRIPTOR, None, bytes(room)) == WriteStatus.SUCCESS
@@ -247,7 +247,7 @@ def test_a_clock_that_steps_back_never_makes_time_fall_within_a_buffer(
     hour_ns = 3600 * 10**9
     start = time.time_ns()
     times = [start, start + 5000, start - hour_ns, start - 100 * hour_ns, start + hour_ns, start - hour_ns]
-    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096) as session:
+    with EtlSession(tmp_path / "a.etl", buffer_size=4096) as session:
         provider = session.register("TestProvider")
         for padding in (0, 3000):
             for number, now in enumerate(times):
@@ -278,12 +278,12 @@ def test_a_clock_that_steps_back_never_makes_time_fall_within_a_buffer(
         ({"level": "4"}, TypeError),
         ({"level": True}, TypeError),
         ({"keyword": 2**64}, ValueError),
-        ({"buffer_size_bytes": 2048}, ValueError),
-        ({"buffer_size_bytes": 65537}, ValueError),
-        ({"buffer_size_bytes": 2**25}, ValueError),
+        ({"buffer_size": 2048}, ValueError),
+        ({"buffer_size": 65537}, ValueError),
+        ({"buffer_size": 2**25}, ValueError),
         ({"mode": "circular"}, ValueError),
         ({"mode": "rolling"}, ValueError),
-        ({"max_file_size_bytes": 65536}, ValueError),
+        ({"max_file_size": 65536}, ValueError),
         ({"max_files": 0}, ValueError),
         ({"session_name": ""}, ValueError),
         ({"session_name": "a\0"}, ValueError),

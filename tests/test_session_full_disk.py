@@ -64,7 +64,7 @@ def test_a_full_disk_loses_events_until_there_is_space_again(tmp_path: Path, way
     out = run_child(
         LIMITED
         + """
-session = embedded.EtlSession(sys.argv[1], buffer_size_bytes=4096)
+session = embedded.EtlSession(sys.argv[1], buffer_size=4096)
 provider = session.register("TestProvider")
 limit(4 * 4096 + 1000)
 statuses = [write_number(provider, number, 3000) for number in range(10)]
@@ -102,7 +102,7 @@ from otel_etw.etl import writer
 asked = []
 write_at = writer.write_at
 writer.write_at = lambda *arguments: (asked.append(1), write_at(*arguments))[1]
-session = embedded.EtlSession(sys.argv[1], buffer_size_bytes=4096)
+session = embedded.EtlSession(sys.argv[1], buffer_size=4096)
 provider = session.register("TestProvider")
 limit(4096 + 100)
 asked.clear()
@@ -145,7 +145,7 @@ def test_rolling_on_a_full_disk_keeps_the_older_files(tmp_path: Path, way: str) 
         LIMITED
         + """
 session = embedded.EtlSession(
-    sys.argv[1], buffer_size_bytes=4096, mode="rolling", max_file_size_bytes=3 * 4096
+    sys.argv[1], buffer_size=4096, mode="rolling", max_file_size=3 * 4096
 )
 provider = session.register("TestProvider")
 for number in range(6):
@@ -177,7 +177,7 @@ def test_a_forked_child_on_a_full_disk_asks_again(tmp_path: Path, way: str) -> N
         LIMITED
         + """
 import os
-session = embedded.EtlSession(sys.argv[1], buffer_size_bytes=4096)
+session = embedded.EtlSession(sys.argv[1], buffer_size=4096)
 provider = session.register("TestProvider")
 if os.fork() == 0:
     limit(1000)
@@ -195,19 +195,12 @@ assert os.wait()[1] == 0
     )
 
 
-def test_a_small_filesystem_that_fills_up_and_is_cleared(tmp_path: Path) -> None:
-    unshare = shutil.which("unshare")
-    mount = f"mount -t tmpfs -o size=256k none {tmp_path}"
-    if unshare is None or subprocess.run([unshare, "-rm", "sh", "-c", mount], capture_output=True).returncode:
-        pytest.skip("no filesystem of its own can be mounted here")
-    script = """
-import os, sys, time
-from session_events import *
-from otel_etw.sessions.embedded import EtlSession
-ballast = os.path.join(sys.argv[1], "ballast")
-open(ballast, "wb").write(bytes(100_000))
-session = EtlSession(os.path.join(sys.argv[1], "a.etl"), buffer_size_bytes=8192)
+GROWING = """
+session = EtlSession(os.path.join(sys.argv[1], "a.etl"), buffer_size=8192, **options)
 provider = session.register("TestProvider")
+def found():
+    names = sorted((n for n in os.listdir(sys.argv[1]) if n.startswith("a.etl.")), reverse=True)
+    return [n for name in [*names, "a.etl"] for n in our_numbers(os.path.join(sys.argv[1], name))]
 kept, number = [], 0
 while True:
     status = write_number(provider, number, 500)
@@ -216,15 +209,55 @@ while True:
     kept.append(number)
     number += 1
 assert status == 112 and session.error.errno == 28, (status, session.error)
-assert our_numbers(session.path) == kept
+assert found() == kept
 os.unlink(ballast)
 time.sleep(0.12)
 for number in range(1000, 1020):
     assert write_number(provider, number, 500) == 0
 session.close()
-assert our_numbers(session.path) == kept + list(range(1000, 1020))
-assert open_etl(session.path).header.events_lost == 1
+assert found() == kept + list(range(1000, 1020))
 """
+
+CIRCULAR = """
+from test_session_circular import assert_newest
+session = EtlSession(
+    os.path.join(sys.argv[1], "a.etl"), buffer_size=8192, mode="circular", max_file_size="224 KiB"
+)
+provider = session.register("TestProvider")
+for number in range(2000):
+    assert write_number(provider, number, 500) == 0
+small = os.path.getsize(session.path)
+assert small < 160 * 1024 and session.error is None
+assert_newest(session.path, 1999)
+os.unlink(ballast)
+time.sleep(0.12)
+for number in range(2000, 4000):
+    assert write_number(provider, number, 500) == 0
+session.close()
+assert os.path.getsize(session.path) == 224 * 1024
+assert_newest(session.path, 3999)
+assert open_etl(session.path).header.events_lost == 0
+"""
+
+
+@pytest.mark.parametrize("mode", ["sequential", "rolling", "circular"])
+def test_a_small_filesystem_that_fills_up_and_is_cleared(tmp_path: Path, mode: str) -> None:
+    unshare = shutil.which("unshare")
+    mount = f"mount -t tmpfs -o size=256k none {tmp_path}"
+    if unshare is None or subprocess.run([unshare, "-rm", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("no filesystem of its own can be mounted here")
+    options = {"mode": "rolling", "max_file_size": 5 * 8192, "max_files": 9} if mode == "rolling" else {}
+    script = f"""
+import os, sys, time
+from session_events import *
+from otel_etw.sessions.embedded import EtlSession
+ballast = os.path.join(sys.argv[1], "ballast")
+open(ballast, "wb").write(bytes(100_000))
+options = {options}
+"""
+    script += CIRCULAR if mode == "circular" else GROWING
+    if mode == "sequential":
+        script += "assert open_etl(session.path).header.events_lost == 1\n"
     result = subprocess.run(
         [
             unshare,

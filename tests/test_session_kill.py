@@ -25,9 +25,10 @@ KILLS = 200 if os.environ.get("OTEL_ETW_LONG_TESTS") else 30
 # Forks one writer for each line on its standard input and answers with the writer's process id, so
 # that only the first has to import anything.
 WRITERS = """
+BUFFERS, MAX_FILES = 4, 3
 import mmap, os, random, signal, sys
 from session_events import write_number
-from otel_etw.etl import mapping, writer
+from otel_etw.etl import mapping, newest, writer
 from otel_etw.sessions import embedded, series
 
 def die():
@@ -59,8 +60,22 @@ def die_at_store(number):
                     die()
                 store(self, offset, value)
             setattr(kind, name, wrapped)
+    class Counted:
+        "What the lane stores into."
+        def __init__(self, target):
+            self.target = target
+        def __setitem__(self, key, value):
+            stores[0] += 1
+            if stores[0] == number:
+                die()
+            self.target[key] = value
+    def made(self, *arguments, make=newest.NewestBuffer.__init__):
+        make(self, *arguments)
+        if self.words is not None:
+            self.map, self.words = Counted(self.map), Counted(self.words)
+    newest.NewestBuffer.__init__ = made
 
-def write_for_ever(path, buffer_size_bytes, mapped, padding, death):
+def write_for_ever(path, buffer_size_bytes, mapped, padding, mode, death):
     if not mapped:
         series.can_map = lambda path: False
     with open(path + ".acknowledged", "w+b") as file:
@@ -72,7 +87,9 @@ def write_for_ever(path, buffer_size_bytes, mapped, padding, death):
         name, number, moment = death
         die_around(writer.TraceFile, name, int(number), moment == "after", moment == "halfway")
     sizes = random.Random(buffer_size_bytes)
-    provider = embedded.EtlSession(path, buffer_size_bytes=buffer_size_bytes).register("TestProvider")
+    options = {} if mode == "sequential" else {"mode": mode, "max_file_size": BUFFERS * buffer_size_bytes}
+    session = embedded.EtlSession(path, buffer_size=buffer_size_bytes, max_files=MAX_FILES, **options)
+    provider = session.register("TestProvider")
     number = 0
     while True:
         if write_number(provider, number, sizes.randrange(padding)) != 0:
@@ -81,11 +98,11 @@ def write_for_ever(path, buffer_size_bytes, mapped, padding, death):
         acknowledged[0] = number
 
 for line in sys.stdin:
-    path, buffer_size_bytes, mapped, padding, *death = line.rstrip("\\n").split("\\t")
+    path, buffer_size_bytes, mapped, padding, mode, *death = line.rstrip("\\n").split("\\t")
     pid = os.fork()
     if pid == 0:
         try:
-            write_for_ever(path, int(buffer_size_bytes), mapped == "1", int(padding), tuple(death))
+            write_for_ever(path, int(buffer_size_bytes), mapped == "1", int(padding), mode, tuple(death))
         finally:
             os._exit(2)
     print(pid, flush=True)
@@ -102,9 +119,16 @@ class Writers:
         self._stdin, self._stdout = child.stdin, child.stdout
 
     def start(
-        self, path: Path, *, buffer_size_bytes: int, mapped: bool, padding: int, death: str = ""
+        self,
+        path: Path,
+        *,
+        buffer_size_bytes: int,
+        mapped: bool,
+        padding: int,
+        death: str = "",
+        mode: str = "sequential",
     ) -> int:
-        fields = [str(path), str(buffer_size_bytes), str(int(mapped)), str(padding), *death.split()]
+        fields = [str(path), str(buffer_size_bytes), str(int(mapped)), str(padding), mode, *death.split()]
         self._stdin.write("\t".join(fields).encode() + b"\n")
         self._stdin.flush()
         return int(self._stdout.readline())
@@ -132,6 +156,54 @@ def assert_all_is_there(path: Path) -> int:
     for name, numbers in numbers_by_reader(path).items():
         assert numbers in (list(range(count)), list(range(count + 1))), name
     return count
+
+
+def assert_newest_are_there(path: Path) -> int:
+    """Of a circular or rolling file: the newest acknowledged events without a gap, by every reader."""
+    count = acknowledged(path)
+    by_reader: dict[str, list[int]] = {}
+    # Killed between renaming the older files and naming the new one there is no file of that name.
+    for file in (path.with_name(f"{path.name}.2"), path.with_name(f"{path.name}.1"), path):
+        if file.exists():
+            for name, numbers in numbers_by_reader(file).items():
+                by_reader[name] = by_reader.get(name, []) + sorted(numbers)
+    for name, numbers in by_reader.items():
+        first = numbers[0] if numbers else count
+        assert numbers in (list(range(first, count)), list(range(first, count + 1))), name
+    return count
+
+
+@pytest.mark.parametrize("mode", ["circular", "rolling"])
+def test_killed_at_random_moments_of_circular_and_rolling_files(
+    tmp_path: Path, writers: Writers, mode: str
+) -> None:
+    generator = random.Random()
+    total = 0
+    for kill in range(KILLS):
+        path = tmp_path / f"{kill}.etl"
+        padding = generator.choice([20, 1500, 3500])
+        size = generator.choice([4096, 5120])
+        pid = writers.start(path, buffer_size_bytes=size, mapped=kill % 4 != 0, padding=padding, mode=mode)
+        while not (os.path.exists(f"{path}.acknowledged") and path.exists()):
+            time.sleep(0.0002)
+        time.sleep(generator.uniform(0.001, 0.008))
+        os.kill(pid, signal.SIGKILL)
+        writers.assert_killed()
+        total += assert_newest_are_there(path)
+    assert total > KILLS
+
+
+@pytest.mark.parametrize("mode", ["circular", "rolling"])
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "positioned"])
+def test_killed_before_each_single_store_of_circular_and_rolling_files(
+    tmp_path: Path, writers: Writers, mode: str, mapped: bool
+) -> None:
+    for number in range(60, 130, 1 if os.environ.get("OTEL_ETW_LONG_TESTS") else 2):
+        path = tmp_path / f"{number}.etl"
+        death = f"store {number}"
+        writers.start(path, buffer_size_bytes=4096, mapped=mapped, padding=1500, death=death, mode=mode)
+        writers.assert_killed()
+        assert assert_newest_are_there(path) > 5
 
 
 def test_killed_at_random_moments(tmp_path: Path, writers: Writers) -> None:

@@ -112,7 +112,7 @@ import os, sys, threading, time
 from session_events import *
 from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.embedded import EtlSession
-session = EtlSession(sys.argv[1], buffer_size_bytes=4096)
+session = EtlSession(sys.argv[1], buffer_size=4096)
 provider = session.register("TestProvider")
 stop = False
 written = [0] * 4
@@ -349,8 +349,8 @@ def test_a_name_never_stands_for_less_than_a_trace(tmp_path: Path) -> None:
 
     def write() -> None:
         while not stop.is_set():
-            options = {"mode": "rolling", "max_file_size_bytes": 2 * 4096, "max_files": 2}
-            with EtlSession(path, buffer_size_bytes=4096, **options) as session:
+            options = {"mode": "rolling", "max_file_size": 2 * 4096, "max_files": 2}
+            with EtlSession(path, buffer_size=4096, **options) as session:
                 provider = session.register("TestProvider")
                 for number in range(20):
                     write_number(provider, number, 2000)
@@ -390,9 +390,7 @@ def test_a_missing_folder_is_named_as_it_was_given(tmp_path: Path) -> None:
 
 def test_a_rolling_session_keeps_its_bounds_and_the_newest_events(tmp_path: Path) -> None:
     path = tmp_path / "app.etl"
-    with EtlSession(
-        path, mode="rolling", buffer_size_bytes=4096, max_file_size_bytes=5 * 4096, max_files=3
-    ) as session:
+    with EtlSession(path, mode="rolling", buffer_size=4096, max_file_size=5 * 4096, max_files=3) as session:
         provider = session.register("TestProvider")
         for number in range(50):
             assert write_number(provider, number, 2000) == 0
@@ -412,7 +410,7 @@ def test_losses_are_told_by_the_file_they_happened_in(tmp_path: Path) -> None:
     from otel_etw.etl.reader import open_etl
 
     path = tmp_path / "app.etl"
-    with EtlSession(path, mode="rolling", buffer_size_bytes=4096, max_file_size_bytes=8192) as session:
+    with EtlSession(path, mode="rolling", buffer_size=4096, max_file_size=8192) as session:
         provider = session.register("TestProvider")
         write_number(provider, 1, 3000)
         for _ in range(2):
@@ -426,7 +424,7 @@ def test_losses_are_told_by_the_file_they_happened_in(tmp_path: Path) -> None:
 
 
 def test_a_sequential_session_with_a_limit_stops_there_and_counts(tmp_path: Path) -> None:
-    with EtlSession(tmp_path / "a.etl", buffer_size_bytes=4096, max_file_size_bytes=3 * 4096) as session:
+    with EtlSession(tmp_path / "a.etl", buffer_size=4096, max_file_size=3 * 4096) as session:
         provider = session.register("TestProvider")
         statuses = [write_number(provider, number, 3000) for number in range(5)]
         assert statuses == [0, 0, 112, 112, 112]
@@ -440,9 +438,7 @@ def test_a_change_of_folder_moves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "first").mkdir()
     (tmp_path / "then").mkdir()
     monkeypatch.chdir(tmp_path / "first")
-    with EtlSession(
-        "a.etl", mode="rolling", max_file_size_bytes=8192, max_files=9, buffer_size_bytes=4096
-    ) as session:
+    with EtlSession("a.etl", mode="rolling", max_file_size=8192, max_files=9, buffer_size=4096) as session:
         provider = session.register("TestProvider")
         monkeypatch.chdir(tmp_path / "then")
         for number in range(3):

@@ -6,6 +6,7 @@ Buffers stand back to back; each header states its own size.  What can be wrong,
   previous buffer; in a compressed one there is no point to resume at, so the walk ends;
 * a possible but unusual size, while a buffer starts after the usual one: take the usual one;
 * a file that ends inside a buffer: its complete records are used, a compressed buffer is dropped;
+* a buffer that a circular file's writer overwrites while it is read: left out, as what was in it is gone;
 * a reserved region at the end (zeros, 0xFF, or 72 zeros then 0xFF), or a last buffer without its size:
   the next buffer of a file that is still being written, or was when its writer died. No damage.
 """
@@ -230,7 +231,8 @@ def read_records(source: Source, buffer: Buffer, report: DamageReport) -> bytes 
     start = buffer.file_offset + BUFFER_HEADER_BYTES
     if not buffer.is_compressed:
         filled = _filled_bytes(buffer, report) - BUFFER_HEADER_BYTES
-        return source.read(start, max(0, min(filled, stored_bytes)))
+        plain = source.read(start, max(0, min(filled, stored_bytes)))
+        return b"" if _was_overwritten(source, buffer) else plain
     if buffer.available_bytes < buffer.size_bytes:
         return b""
     plain_bytes = buffer.filled_bytes - BUFFER_HEADER_BYTES
@@ -249,6 +251,15 @@ def read_records(source: Source, buffer: Buffer, report: DamageReport) -> bytes 
         report.add(DamageKind.COMPRESSED_BUFFER, buffer.file_offset, buffer.index, why)
         return b""
     return data
+
+
+def _was_overwritten(source: Source, buffer: Buffer) -> bool:
+    """Whether a circular file's writer was at work on ``buffer`` between its header and now."""
+    number = buffer.sequence_number & layout.CHANGING_SEQUENCE_NUMBER
+    if number == layout.CHANGING_SEQUENCE_NUMBER:
+        return True
+    now = source.read(buffer.file_offset + layout.SEQUENCE_NUMBER_OFFSET, 8)
+    return len(now) == 8 and int.from_bytes(now, "little") != number
 
 
 class _TooManyError(Exception):

@@ -40,6 +40,8 @@ SAVED_OFFSET_OFFSET = 0x04  # u32, normally FilledBytes
 CURRENT_OFFSET_OFFSET = 0x08  # u32, the recorder's cursor; readers ignore it
 TIMESTAMP_OFFSET = 0x10  # i64, time of flush, raw clock
 SEQUENCE_NUMBER_OFFSET = 0x18  # i64
+CHANGING_SEQUENCE_NUMBER = 0xFFFFFFFF_FFFFFFFF
+"""SequenceNumber of a buffer that a session of this package is just overwriting: nothing in it counts yet."""
 PROCESSOR_INDEX_OFFSET = 0x28  # u16 if BufferFlag.PROCESSOR_INDEX, else u8
 LOGGER_ID_OFFSET = 0x2A  # u16
 STATE_OFFSET = 0x2C  # u32
@@ -93,6 +95,10 @@ class BufferType(IntEnum):
 
 
 # --- records ---------------------------------------------------------------------------------
+
+BLANK_GROUP = 0x0C
+"""Group (``EVENT_TRACE_GROUP_SPARE1``, in use nowhere) of a record of no meaning: a compact record that takes
+the place of events while a circular file's buffer is overwritten."""
 
 MARKER_TRACE = 0xC0
 """Fourth byte of a record whose third byte is a :class:`HeaderType`."""

@@ -17,7 +17,6 @@ from typing import Protocol
 
 # Packed first, then copied in one store: a reader, or a process killed here, never sees half of it.
 # ``pack_into`` would not do: it fills the place with zeros before it puts the value there.
-_pack_u32 = struct.Struct("<I").pack
 _pack_u64 = struct.Struct("<Q").pack
 
 _NO_PROMISE = frozenset(
@@ -42,6 +41,9 @@ _NO_PROMISE = frozenset(
 
 class Window(Protocol):
     """A stretch of a file that can be written at any offset in it. Offsets count from its start."""
+
+    def load(self, offset: int, length: int) -> bytes:
+        """What is there. Only a plain read can fail: OSError."""
 
     def store(self, offset: int, data: bytes) -> None:
         """Put ``data`` there. Only a plain write can fail: OSError."""
@@ -71,36 +73,48 @@ def map_span(start: int, length: int, granularity: int = mmap.ALLOCATIONGRANULAR
 
 
 class MappedWindow:
-    """A window through a memory map of bytes that the file already has."""
+    """A window through a memory map of bytes that the file already has. Little-endian machines only."""
 
-    __slots__ = ("_inner", "_map")
+    __slots__ = ("map", "origin", "words")
+
+    map: mmap.mmap
+    origin: int
+    """Where the window starts in ``map``."""
+    words: memoryview
+    """The window as 32-bit numbers; setting one is a single store to an aligned place."""
 
     def __init__(self, fd: int, start: int, length: int) -> None:
-        offset, map_length, self._inner = map_span(start, length)
-        self._map = mmap.mmap(fd, map_length, access=mmap.ACCESS_WRITE, offset=offset)
+        offset, map_length, self.origin = map_span(start, length)
+        self.map = mmap.mmap(fd, map_length, access=mmap.ACCESS_WRITE, offset=offset)
+        self.words = memoryview(self.map)[self.origin : self.origin + length].cast("I")
+
+    def load(self, offset: int, length: int) -> bytes:
+        """Like :meth:`Window.load`."""
+        at = self.origin + offset
+        return self.map[at : at + length]
 
     def store(self, offset: int, data: bytes) -> None:
         """Like :meth:`Window.store`."""
-        at = self._inner + offset
-        self._map[at : at + len(data)] = data
+        at = self.origin + offset
+        self.map[at : at + len(data)] = data
 
     def store_u32(self, offset: int, value: int) -> None:
         """Like :meth:`Window.store_u32`."""
-        at = self._inner + offset
-        self._map[at : at + 4] = _pack_u32(value)
+        self.words[offset >> 2] = value
 
     def store_u64(self, offset: int, value: int) -> None:
         """Like :meth:`Window.store_u64`."""
-        at = self._inner + offset
-        self._map[at : at + 8] = _pack_u64(value)
+        at = self.origin + offset
+        self.map[at : at + 8] = _pack_u64(value)
 
     def sync(self) -> None:
         """Only Windows keeps views apart from the file cache."""
-        self._map.flush()
+        self.map.flush()
 
     def close(self) -> None:
-        """Unmap."""
-        self._map.close()
+        """Unmap; a map cannot be closed while there is a view of it."""
+        self.words.release()
+        self.map.close()
 
 
 class PositionedWindow:
@@ -111,6 +125,10 @@ class PositionedWindow:
     def __init__(self, fd: int, start: int, length: int) -> None:
         self._fd = fd
         self._start = start
+
+    def load(self, offset: int, length: int) -> bytes:
+        """Like :meth:`Window.load`."""
+        return read_at(self._fd, self._start + offset, length)
 
     def store(self, offset: int, data: bytes) -> None:
         """Like :meth:`Window.store`."""
@@ -140,7 +158,21 @@ def write_at(fd: int, offset: int, data: bytes) -> None:
         rest = rest[written:]
 
 
+def read_at(fd: int, offset: int, length: int) -> bytes:
+    """``length`` bytes at ``offset``, fewer only where the file ends; OSError if they cannot be read."""
+    parts = []
+    while length > 0 and (part := _read_some(fd, offset, length)):
+        parts.append(part)
+        offset += len(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
 if sys.platform == "win32":
+
+    def _read_some(fd: int, offset: int, length: int) -> bytes:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, length)
 
     def _write_some(fd: int, offset: int, data: memoryview) -> int:
         os.lseek(fd, offset, os.SEEK_SET)
@@ -152,11 +184,16 @@ if sys.platform == "win32":
 
 else:
 
+    def _read_some(fd: int, offset: int, length: int) -> bytes:
+        return os.pread(fd, length, offset)
+
     def _write_some(fd: int, offset: int, data: memoryview) -> int:
         return os.pwrite(fd, data, offset)
 
     def can_map(path: str) -> bool:
         """Whether space that was written once is promised to stores through a map of the file at ``path``."""
+        if sys.byteorder != "little":
+            return False
         kind = _filesystem_type(os.path.realpath(path))
         return kind not in _NO_PROMISE and not kind.startswith("fuse")
 

@@ -8,6 +8,8 @@ The values are those of uncompressed sequential files recorded by Windows 10 and
 
 from __future__ import annotations
 
+import struct
+
 from otel_etw.etl import layout
 from otel_etw.etl.layout import BufferFlag, BufferType, EventHeaderFlag, ExtendedType, HeaderType, align8
 from otel_etw.tracelogging.types import EventDescriptor
@@ -36,6 +38,7 @@ _TIMER_RESOLUTION = 156_250
 _CPU_SPEED_MHZ = 1000
 _POINTER_BYTES = 8
 _LOGFILE_HEADER_VERSION = 2
+_MEGABYTE = 1024 * 1024
 
 
 # --- trace header and buffer headers -----------------------------------------------------------
@@ -49,10 +52,14 @@ def header_buffer(
     start_filetime: int,
     process_id: int,
     thread_id: int,
+    circular_bytes: int | None = None,
 ) -> bytes:
-    """The whole first buffer of a file that has no other yet: EndTime 0, BuffersWritten 1."""
+    """The whole first buffer of a file that has no other yet: EndTime 0, BuffersWritten 1.
+
+    ``circular_bytes`` is the size of a circular file, ``None`` for a sequential one.
+    """
     record = _trace_header_record(
-        buffer_size_bytes, session_name, file_name, start_filetime, process_id, thread_id
+        buffer_size_bytes, session_name, file_name, start_filetime, process_id, thread_id, circular_bytes
     )
     filled = layout.BUFFER_HEADER_BYTES + len(record)
     header = buffer_header(
@@ -99,6 +106,22 @@ def reserved_buffer(buffer_size_bytes: int) -> bytes:
     return bytes(layout.BUFFER_HEADER_BYTES).ljust(buffer_size_bytes, layout.FILLER_BYTE)
 
 
+BLANK_BYTES = layout.COMPACT_HEADER.size
+"""Of the smallest blank, which is all header."""
+LARGEST_BLANK_BYTES = align8(layout.MAX_RECORD_BYTES)
+
+_pack_blank = struct.Struct("<HBBHBB").pack
+
+
+def blank(span_bytes: int) -> bytes:
+    """The first 8 bytes of a blank record that takes ``span_bytes``, a multiple of 8; see :mod:`.recycling`.
+
+    ThreadId, ProcessId and the raw time follow (16 bytes), then anything.
+    """
+    size = min(span_bytes, layout.MAX_RECORD_BYTES)
+    return _pack_blank(0, HeaderType.COMPACT64, layout.MARKER_TRACE, size, 0, layout.BLANK_GROUP)
+
+
 def _trace_header_record(
     buffer_size_bytes: int,
     session_name: str,
@@ -106,7 +129,9 @@ def _trace_header_record(
     start_filetime: int,
     process_id: int,
     thread_id: int,
+    circular_bytes: int | None,
 ) -> bytes:
+    is_circular = circular_bytes is not None
     logfile_header = layout.LOGFILE_HEADER_64.pack(
         buffer_size_bytes,
         *_OS_VERSION,
@@ -115,8 +140,8 @@ def _trace_header_record(
         1,  # NumberOfProcessors: more than the largest ProcessorIndex
         0,  # EndTime
         _TIMER_RESOLUTION,
-        0,  # MaximumFileSize
-        layout.LogFileMode.SEQUENTIAL,
+        min(-(-(circular_bytes or 0) // _MEGABYTE), 0xFFFFFFFF),  # MaximumFileSize
+        layout.LogFileMode.CIRCULAR if is_circular else layout.LogFileMode.SEQUENTIAL,
         1,  # BuffersWritten
         1,  # StartBuffers
         _POINTER_BYTES,
@@ -231,7 +256,7 @@ def event_record(
 
     ``provider_id`` and ``activity_id`` are 16 bytes in GUID memory order; ``items`` is the finished
     chain of extended items or empty.  Raises ``struct.error`` for a descriptor out of range or a
-    record over 64 KiB, ``ValueError`` for an activity id that is no GUID.
+    record over 64 KiB, ``ValueError`` for an activity id that is no GUID or a payload not made of bytes.
     """
     if activity_id is None:
         activity_id = _NO_ACTIVITY
@@ -253,4 +278,7 @@ def event_record(
         0,
         activity_id,
     )
-    return b"".join((header, items, payload, _PADDING[size & 7]))
+    record = b"".join((header, items, payload, _PADDING[size & 7]))
+    if len(record) != size + 7 & ~7:
+        raise ValueError("the payload has another length in bytes than it says")
+    return record

@@ -29,7 +29,7 @@ Load = Callable[[Buffer], Data]
 
 
 class BufferIndex:
-    """Which buffers have records, where they are and when they start: some 50 bytes for each buffer."""
+    """Which buffers have records, where they are and when they start: some 60 bytes for each buffer."""
 
     def __init__(self) -> None:
         self.first_raw = array("q")
@@ -39,6 +39,7 @@ class BufferIndex:
         self._size_bytes = array("I")
         self._filled_bytes = array("I")
         self._processor = array("H")
+        self._sequence_number = array("q")
         self._is_compressed = array("B")
 
     def __len__(self) -> int:
@@ -64,6 +65,7 @@ class BufferIndex:
         self._size_bytes.append(buffer.available_bytes)
         self._filled_bytes.append(BUFFER_HEADER_BYTES + len(data))
         self._processor.append(buffer.processor)
+        self._sequence_number.append(buffer.sequence_number)
         self._is_compressed.append(buffer.is_compressed)
         return True
 
@@ -78,7 +80,7 @@ class BufferIndex:
             filled_bytes=filled_bytes,
             saved_offset=filled_bytes,
             timestamp=0,
-            sequence_number=0,
+            sequence_number=self._sequence_number[number],
             processor=self._processor[number],
             logger_id=0,
             flags=BufferFlag.COMPRESSED if self._is_compressed[number] else 0,

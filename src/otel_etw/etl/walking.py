@@ -119,10 +119,18 @@ def walk(data: bytes | bytearray, raw: int, on_skip: OnSkip, start: int = 0) -> 
                     return
                 pos += step
                 continue
-        size = data[pos + 4] | data[pos + 5] << 8 if shape.size_offset else word & 0xFFFF
+        is_blank = False
+        if shape.size_offset:
+            size = data[pos + 4] | data[pos + 5] << 8
+            is_blank = data[pos + 7] == layout.BLANK_GROUP and shape.kind is RecordKind.COMPACT
+        else:
+            size = word & 0xFFFF
         if size < shape.fixed_bytes or pos + size > filled:
             on_skip(DamageKind.RECORD, pos, _bad_size(shape, size, filled - pos))
             return
+        if is_blank:
+            pos += (size + 7) & ~7
+            continue
         if shape.time_offset:
             (raw,) = _I64.unpack_from(data, pos + shape.time_offset)
         else:

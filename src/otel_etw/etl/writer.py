@@ -12,8 +12,9 @@ reader in use fails on that), hence the order of the steps in which a buffer is 
     publish          the buffer header, BufferSize last: now readers see the buffer
     count_buffer     BuffersWritten in the trace header, which one reader goes by
 
-and of appending: the record, then FilledBytes, then SavedOffset.  Between any two of these the
-process may die, and an exception may leave the file object; the next append repeats the steps.
+and of appending: the record, then FilledBytes, then SavedOffset.  A circular file that has its size
+uses its oldest buffer again instead (:mod:`.recycling`).  Between any two of these steps the process
+may die, and an exception may leave the file object; the next append repeats the steps.
 
 Nothing here locks, logs or swallows errors; the session does.
 """
@@ -21,20 +22,28 @@ Nothing here locks, logs or swallows errors; the session does.
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from contextlib import suppress
 
 from otel_etw.etl import layout, records
 from otel_etw.etl.clock import unix_nano_to_filetime
-from otel_etw.etl.layout import BUFFER_HEADER_BYTES, BufferFlag
+from otel_etw.etl.layout import BUFFER_HEADER_BYTES
 from otel_etw.etl.mapping import MappedWindow, PositionedWindow, Window, write_at
+from otel_etw.etl.newest import NO_BUFFER, ClosedWindow, NewestBuffer
+from otel_etw.etl.recycling import recycle
 
 _BUFFER_SIZE_BYTES = 4
+
+_COARSE_CLOCK_TICKS = 1_000_000
+"""0.1 s. In a circular file a later buffer may stand before an earlier one, so only time tells the order of
+their events: what a coarse clock gives the same time must not have it in both."""
 
 
 class TraceFile:
     """A new trace file on the open, empty file ``fd``, which it owns from then on.
 
-    ``mapped=False`` asks for plain writes in place of a memory map.  The constructor writes the first
+    ``mapped=False`` asks for plain writes in place of a memory map; ``circular_buffers`` is how many
+    buffers, the header's included, a circular file has in the end.  The constructor writes the first
     buffer and raises OSError if that fails; ``fd`` is then still the caller's.
     """
 
@@ -49,16 +58,22 @@ class TraceFile:
         process_id: int,
         thread_id: int,
         mapped: bool,
+        circular_buffers: int | None = None,
     ) -> None:
         self.fd = fd
         self.path = path
         self.buffer_size_bytes = buffer_size_bytes
         self.mapped = mapped
         self.buffers_written = 1
-        self._time_offset = records.RAW_TIME_AT_START - start_filetime
-        self._last_raw_time = 0
-        self._filled = buffer_size_bytes  # no newest buffer yet: nothing fits
-        self._newest: Window = _ClosedWindow()
+        self._circular_buffers = circular_buffers
+        self.sequence_number = 0
+        """Of the latest buffer with events: how many were begun."""
+        self._ages: OrderedDict[int, None] = OrderedDict()
+        """Of a circular file: the buffers with events, from the oldest to the newest."""
+        self.newest: NewestBuffer = NO_BUFFER
+        self._latest = NO_BUFFER  # what was the newest last, even if it is sealed
+        self._process_id = process_id
+        self._time_offset = unix_nano_to_filetime(0) + records.RAW_TIME_AT_START - start_filetime
         header = records.header_buffer(
             buffer_size_bytes,
             session_name=session_name,
@@ -66,6 +81,7 @@ class TraceFile:
             start_filetime=start_filetime,
             process_id=process_id,
             thread_id=thread_id,
+            circular_bytes=circular_buffers and circular_buffers * buffer_size_bytes,
         )
         write_at(fd, 0, header)
         self._header = self._open_window(0)
@@ -75,45 +91,74 @@ class TraceFile:
         """Bytes of all buffers readers see."""
         return self.buffers_written * self.buffer_size_bytes
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Grows with every event, at the moment from which it stays in the file whatever happens."""
+        return self.sequence_number, self._latest.filled
+
     def has_room(self, record_bytes: int) -> bool:
         """Whether a record of this padded size fits the newest buffer; if not, :meth:`start_buffer`."""
-        return self._filled + record_bytes <= self.buffer_size_bytes
+        return self.newest.filled + record_bytes <= self.newest.end
 
     def raw_time(self, unix_ns: int, *, same_buffer: bool) -> int:
         """Unix time as this file's raw clock counts it: positive, and never falling within a buffer."""
-        raw_time = unix_nano_to_filetime(unix_ns) + self._time_offset
-        if same_buffer and raw_time < self._last_raw_time:
-            return self._last_raw_time
+        raw_time = unix_ns // 100 + self._time_offset
+        last = self.newest.last_raw_time
+        if same_buffer and raw_time < last:
+            return last
+        if self._circular_buffers is not None and 0 <= last - raw_time < _COARSE_CLOCK_TICKS:
+            return last + 1
         return raw_time if raw_time > 0 else 1
 
     def append(self, record: bytes, raw_time: int) -> None:
         """Put a record (padded to 8) behind the others of the newest buffer, which has room for it."""
-        before = self._filled
-        filled = before + len(record)
-        self._newest.store(before, record)
-        # From here on a further append goes behind this record, even if an exception comes now.
-        self._filled = filled
-        self._last_raw_time = raw_time
-        try:
-            self._newest.store_u32(layout.FILLED_BYTES_OFFSET, filled)
-            self._newest.store_u32(layout.SAVED_OFFSET_OFFSET, filled)
-        except OSError:
-            self._filled = before
-            raise
+        self.newest.append(record, raw_time)
 
-    def start_buffer(self, record: bytes, raw_time: int) -> None:
-        """Make a new buffer with ``record`` (padded to 8) as its first. OSError if there is no space."""
+    @property
+    def can_recycle(self) -> bool:
+        """Whether the file is circular and has a buffer that can be used again."""
+        return self._circular_buffers is not None and bool(self._ages)
+
+    def start_buffer(self, record: bytes, raw_time: int, *, may_grow: bool = True) -> None:
+        """Make a new buffer with ``record`` (padded to 8) as its first. OSError if there is no space.
+
+        A circular file that has its size, or that may not grow, gives up its oldest one.
+        """
+        is_full = self._circular_buffers is not None and self.buffers_written >= self._circular_buffers
+        if self.can_recycle and (is_full or not may_grow):
+            self._recycle_oldest(record, raw_time)
+        else:
+            self._add_buffer(record, raw_time)
+
+    def _add_buffer(self, record: bytes, raw_time: int) -> None:
         index = self.buffers_written
         self.reserve(index)
         self.seal_newest()
         window = self.open_window(index)
         self.store_first(window, record)
-        self.publish(window, index, BUFFER_HEADER_BYTES + len(record), raw_time)
+        filled = BUFFER_HEADER_BYTES + len(record)
+        self.publish(window, index, filled, raw_time)
         self.count_buffer(index)
-        self._newest = window
-        self._last_raw_time = raw_time
-        self._filled = BUFFER_HEADER_BYTES + len(record)
+        # In this order, as an exception may come in between: what takes events last.
+        self.sequence_number += 1
         self.buffers_written = index + 1
+        if self._circular_buffers is not None:
+            self._ages[index] = None
+        self._now_newest(window, filled, raw_time)
+
+    def _recycle_oldest(self, record: bytes, raw_time: int) -> None:
+        self.seal_newest()
+        index = next(iter(self._ages))
+        window = self.open_window(index)
+        try:
+            recycle(window, self.buffer_size_bytes, record, raw_time, self.sequence_number + 1)
+        except BaseException:
+            window.close()
+            raise
+        # In this order: what takes events last.
+        self.sequence_number += 1
+        self._ages.move_to_end(index)
+        self._now_newest(window, BUFFER_HEADER_BYTES + len(record), raw_time)
 
     # --- the steps of starting a buffer ---------------------------------------------------------
 
@@ -137,7 +182,10 @@ class TraceFile:
     def publish(self, window: Window, index: int, filled: int, raw_time: int) -> None:
         """The buffer header with BufferSize, what makes it a buffer, last."""
         header = records.buffer_header(
-            self.buffer_size_bytes, filled=filled, raw_time=raw_time, sequence_number=index
+            self.buffer_size_bytes,
+            filled=filled,
+            raw_time=raw_time,
+            sequence_number=self.sequence_number + 1,
         )
         window.store(_BUFFER_SIZE_BYTES, header[_BUFFER_SIZE_BYTES:])
         window.store_u32(layout.BUFFER_SIZE_OFFSET, self.buffer_size_bytes)
@@ -150,20 +198,8 @@ class TraceFile:
 
     def seal_newest(self, *, last: bool = False) -> None:
         """Complete the newest buffer, if any, and let go of it; no record is added to it afterwards."""
-        window, self._newest = self._newest, _ClosedWindow()
-        filled, self._filled = self._filled, self.buffer_size_bytes
-        if isinstance(window, _ClosedWindow):
-            return
-        try:
-            # Again, as an exception may have come between the two in the last append.
-            window.store_u32(layout.FILLED_BYTES_OFFSET, filled)
-            window.store_u32(layout.SAVED_OFFSET_OFFSET, filled)
-            window.store_u64(layout.TIMESTAMP_OFFSET, self._last_raw_time)
-            if last:
-                flags = BufferFlag.FLUSH_MARKER | BufferFlag.PROCESSOR_INDEX
-                window.store(layout.BUFFER_FLAG_OFFSET, int(flags).to_bytes(2, "little"))
-        finally:
-            window.close()
+        newest, self.newest = self.newest, NO_BUFFER
+        newest.seal(last=last)
 
     def update_header(self, *, end_filetime: int, events_lost: int) -> None:
         """Bring the trace header up to date while the file stays open."""
@@ -177,7 +213,7 @@ class TraceFile:
     def sync_views(self) -> None:
         """On Windows what a map holds reaches the file cache only by request; elsewhere they are one."""
         if os.name == "nt":
-            self._newest.sync()
+            self.newest.window.sync()
             self._header.sync()
 
     def finish(self, *, end_filetime: int, events_lost: int) -> None:
@@ -194,14 +230,19 @@ class TraceFile:
 
     def abandon(self) -> None:
         """Let go of a file that belongs to another process (the parent), without touching its bytes."""
-        for window in (self._newest, self._header):
+        newest, self.newest = self.newest, NO_BUFFER
+        for window in (newest, self._header):
             with suppress(BufferError, OSError):
                 window.close()
-        self._newest = self._header = _ClosedWindow()
-        self._filled = self.buffer_size_bytes
+        self._header = ClosedWindow()
         with suppress(OSError):
             os.close(self.fd)
         self.fd = -1
+
+    def _now_newest(self, window: Window, filled: int, raw_time: int) -> None:
+        self.newest = self._latest = NewestBuffer(
+            window, self.buffer_size_bytes, filled, raw_time, self._time_offset, self._process_id
+        )
 
     def _open_window(self, index: int) -> Window:
         start = index * self.buffer_size_bytes
@@ -215,22 +256,3 @@ class TraceFile:
     def _trim(self) -> None:
         if os.fstat(self.fd).st_size > self.size_bytes:
             os.ftruncate(self.fd, self.size_bytes)
-
-
-class _ClosedWindow:
-    """Stands where there is no window; what is stored into it is an error like on any closed file."""
-
-    def store(self, offset: int, data: bytes) -> None:
-        raise ValueError("the trace file is closed")
-
-    def store_u32(self, offset: int, value: int) -> None:
-        raise ValueError("the trace file is closed")
-
-    def store_u64(self, offset: int, value: int) -> None:
-        raise ValueError("the trace file is closed")
-
-    def sync(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass

@@ -7,6 +7,7 @@ an application's statistics read the same wherever it runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 from uuid import UUID
@@ -36,6 +37,10 @@ class WriteStatus(IntEnum):
     """The event is larger than 64 KiB."""
 
 
+PreparedWrite = Callable[[bytes, "bytes | None"], int]
+"""Writes one event of a shape: payload, activity id (16 bytes, GUID memory order, or ``None``) -> status."""
+
+
 class Provider(Protocol):
     """A registered source of events.
 
@@ -58,6 +63,13 @@ class Provider(Protocol):
     def problem(self) -> str | None:
         """Why this provider can reach no session although it should, in words; ``None`` while all is well."""
 
+    @property
+    def idle(self) -> bool:
+        """True while no session listens at all: an event need not even be looked at.
+
+        A provider that has lost its session is not idle, since what it is given is lost and must be counted.
+        """
+
     def is_enabled(self, level: int, keyword: int) -> bool:
         """Whether any session wants such an event; level 0 and keyword 0 pass every filter."""
 
@@ -77,6 +89,12 @@ class Provider(Protocol):
         ``metadata`` is the TraceLogging event metadata blob, ``None`` for an event
         without one; ``payload`` the field values' bytes.  Activity ids are 16 bytes in
         GUID memory order.
+        """
+
+    def prepare(self, descriptor: EventDescriptor, metadata: bytes) -> PreparedWrite:
+        """What writes events of one shape, with everything that they share made beforehand.
+
+        It answers what :meth:`write` would, for as long as the provider lives, and never raises.
         """
 
     def flush(self) -> None:

@@ -10,6 +10,7 @@ from threading import RLock
 
 from otel_etw.sessions.embedded import EtlSession
 from otel_etw.sessions.files import PID_FIELD
+from otel_etw.sessions.settings import DEFAULT_BUFFER_SIZE_BYTES, SessionSettings
 
 _logger = logging.getLogger("otel_etw")
 
@@ -21,20 +22,20 @@ _lock = RLock()
 _shared: EtlSession | None = None
 
 
-def default_session(path: str | None = None) -> EtlSession:
+def default_session(settings: SessionSettings | None = None) -> EtlSession:
     """The shared session, with one :meth:`~EtlSession.hold` taken for the caller, who must ``release()`` it.
 
-    It is made for its first holder and closes with its last; the next holder then gets a new one.
-    ``path`` counts for the one who makes it; without it the file is
-    ``otel-etw-<pid>-<start time>.etl`` in the working directory, for the owner only (0600).
-    Either rolls at 1 GiB in all.
+    It is made for its first holder, as ``settings`` say, and closes with its last; the next holder then
+    gets a new one.  Without a path the file is ``otel-etw-<pid>-<start time>.etl`` in the working directory,
+    for the owner only (0600).  If nothing else is said it rolls at 1 GiB in all.  ValueError or TypeError
+    for settings that no session can have.
     """
     global _shared
     with _lock:
         session = _shared
         is_new = session is None or not session.hold_if_open()
         if session is None or is_new:
-            _shared = session = _new_session(path)
+            _shared = session = _new_session(settings or SessionSettings())
             session.hold()
     if is_new:
         session.log_messages()
@@ -43,14 +44,17 @@ def default_session(path: str | None = None) -> EtlSession:
     return session
 
 
-def _new_session(path: str | None) -> EtlSession:
+def _new_session(settings: SessionSettings) -> EtlSession:
     started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     return EtlSession(
-        path or f"otel-etw-{PID_FIELD}-{started}.etl",
-        mode="rolling",
-        max_file_size_bytes=_MAX_FILE_SIZE_BYTES,
-        max_files=_MAX_FILES,
-        private=not path,
+        settings.path or f"otel-etw-{PID_FIELD}-{started}.etl",
+        level=settings.level or 0,
+        keyword=settings.keyword or 0,
+        buffer_size=DEFAULT_BUFFER_SIZE_BYTES if settings.buffer_size is None else settings.buffer_size,
+        mode=settings.mode or "rolling",
+        max_file_size=_MAX_FILE_SIZE_BYTES if settings.max_file_size is None else settings.max_file_size,
+        max_files=_MAX_FILES if settings.max_files is None else settings.max_files,
+        private=not settings.path,
         close_with_last_holder=True,
         log_later=True,
     )

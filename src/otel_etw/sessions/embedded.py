@@ -23,15 +23,19 @@ from collections import deque
 from contextlib import suppress
 from threading import RLock
 from types import TracebackType
-from typing import Literal, final
+from typing import final
 from uuid import UUID
 
 from otel_etw.etl import records
-from otel_etw.providers.base import WriteStatus
+from otel_etw.etl.writer import TraceFile
+from otel_etw.providers.base import PreparedWrite, WriteStatus
 from otel_etw.providers.embedded import EmbeddedProvider
 from otel_etw.sessions import identity
+from otel_etw.sessions.filters import Providers, SessionFilters
+from otel_etw.sessions.lane import Lane, Source, prepared_write
 from otel_etw.sessions.options import SessionOptions
 from otel_etw.sessions.series import FileSeries
+from otel_etw.sessions.settings import FileMode
 from otel_etw.sessions.turns import Turns
 from otel_etw.tracelogging.provider_id import encode_traits
 from otel_etw.tracelogging.provider_id import provider_id as provider_id_of
@@ -53,16 +57,22 @@ _Event = tuple[int, bytes, EventDescriptor, bytes, bytes, "bytes | None"]
 
 @final
 class EtlSession:
-    """Collects events in ``path``, a valid sequential trace file at every moment.
+    """Collects events in ``path``, a valid trace file at every moment.
 
     ``level`` (0 to 255) and ``keyword`` (64-bit mask) say which events it wants, 0 meaning all; an
-    event's own level 0 or keyword 0 passes.  ``buffer_size_bytes`` is a multiple of 1024 from 4096 to
-    16 MiB and bounds the event size; the default takes the largest event there is.  In mode
-    ``"sequential"`` the file grows to
-    ``max_file_size_bytes``, if given, and takes no more events then; in mode ``"rolling"`` it is
-    finished before it would pass that size, kept as ``path.1`` (older ones as ``.2`` ...), and
-    begun anew; ``max_files`` counts all of them.  A file found at ``path`` is kept in the same way
-    (``max_files`` defaults to 2 for sequential, 4 for rolling).  ``path`` may contain ``{pid}``.
+    event's own level 0 or keyword 0 passes.  ``providers`` has others for single providers, by name or
+    GUID: ``{"MyProvider": (level, keyword)}``.
+
+    Sizes are bytes, or text such as ``"256 MiB"``.
+    ``buffer_size`` is a multiple of 1024 from 4096 to 16 MiB and bounds the event size; the default takes
+    the largest event there is.
+
+    In mode ``"sequential"`` the file grows to ``max_file_size``, if given, and takes no more events then.
+    In mode ``"circular"`` it keeps that size: the oldest buffer of events is overwritten by the newest, which
+    is no loss.  In mode ``"rolling"`` the file is finished before it would pass that size, kept as
+    ``path.1`` (older ones as ``.2`` ...), and begun anew.  ``max_files`` counts all of them; a file found at
+    ``path`` is kept in the same way (it defaults to 4 for rolling, 2 for the others).  ``path`` may
+    contain ``{pid}``.
 
     Raises ValueError or TypeError for invalid arguments and nothing else: where the file cannot be
     created that is logged, :attr:`error` says why, and the session counts what it is given.
@@ -74,9 +84,10 @@ class EtlSession:
         *,
         level: int = 0,
         keyword: int = 0,
-        buffer_size_bytes: int = 131072,
-        mode: Literal["sequential", "rolling"] = "sequential",
-        max_file_size_bytes: int | None = None,
+        providers: Providers | None = None,
+        buffer_size: int | str = 131072,
+        mode: FileMode = "sequential",
+        max_file_size: int | str | None = None,
         max_files: int | None = None,
         session_name: str = "otel-etw",
         private: bool = False,
@@ -88,31 +99,32 @@ class EtlSession:
         the maker, who may have a lock, to call :meth:`log_messages`."""
         self._options = SessionOptions.checked(
             path,
-            level,
-            keyword,
-            buffer_size_bytes,
+            buffer_size,
             mode,
-            max_file_size_bytes,
+            max_file_size,
             max_files,
             session_name,
             private,
         )
-        self._level = level
-        self._keyword = keyword
+        self._filters = SessionFilters.checked(level, keyword, providers)
         self._close_with_last_holder = close_with_last_holder
         self._holders = 0
         self._retired = False
         self._holders_lock = RLock()
         self._closed = False
         self._failed = False
+        self.is_collecting = True
+        """Whether events are taken: not once it is closed, nor if it has had no file from the start."""
         self._exiting = False
         self._error: OSError | None = None
+        self._lane = Lane(self._leave_lane)
         self._begin_in_this_process(forked=False)
         try:
             self._files.open()
         except OSError as error:
             self._error = error
             self._failed = True
+            self.is_collecting = False
             text = "cannot create the trace file %s: %s; events are counted only"
             self._say_once("failed", logging.WARNING, text, self.path, error)
             if not log_later:
@@ -122,7 +134,8 @@ class EtlSession:
     def _begin_in_this_process(self, *, forked: bool) -> None:
         self._process_id = os.getpid() & identity.U32
         self._files = FileSeries(self._options, forked=forked, unfinished=self._say_unfinished)
-        self._turns: Turns[_Event] = Turns(self._store, self._lose)
+        self._turns: Turns[_Event] = Turns(self._store, self._lose, self._files.progress)
+        self._lane.turns = self._turns
         self._messages: deque[tuple[int, str, tuple[object, ...]]] = deque()
         self._said: set[str] = set()
         self._error = None
@@ -163,16 +176,6 @@ class EtlSession:
         """Bytes of every buffer of the file."""
         return self._options.buffer_size_bytes
 
-    def wants(self, level: int, keyword: int) -> bool:
-        """Whether the session's filter lets an event of this level and keyword pass."""
-        return (level <= self._level or not self._level or not level) and (
-            not keyword or not self._keyword or bool(keyword & self._keyword)
-        )
-
-    def is_enabled(self, level: int, keyword: int) -> bool:
-        """Whether such an event would be collected; ``False`` if closed or without a file from the start."""
-        return not (self._closed or self._failed) and self.wants(level, keyword)
-
     # --- using it -------------------------------------------------------------------------------
 
     def register(
@@ -183,7 +186,9 @@ class EtlSession:
         Without ``provider_id`` the id is the hash of the name. ``group`` goes into the traits.
         """
         traits = encode_traits(name, group)
-        return EmbeddedProvider(self, name, provider_id or provider_id_of(name), traits)
+        own_id = provider_id or provider_id_of(name)
+        own_filter = self._filters.of(own_id)
+        return EmbeddedProvider(self, name, own_id, traits, own_filter.highest_level, own_filter.keyword_mask)
 
     def write(
         self,
@@ -194,11 +199,25 @@ class EtlSession:
         activity_id: bytes | None = None,
     ) -> int:
         """Store one event whose size was checked; providers call this. Answers a :class:`WriteStatus`."""
+        if os.getpid() & identity.U32 != self._process_id:
+            self._after_fork_in_child()  # somebody's hook, or a thread that it started, was faster than ours
         event = (identity.thread_ids.id, provider_id, descriptor, items, payload, activity_id)
         status = self._turns.take(event)
         if self._messages:
             self.log_messages()
         return status
+
+    def prepare(
+        self,
+        source: Source,
+        provider_id: bytes,
+        descriptor: EventDescriptor,
+        items: bytes,
+        write: PreparedWrite,
+    ) -> PreparedWrite:
+        """A fast ``write`` for events of one shape that the session wants; providers call this."""
+        largest_record = records.largest_record(self.buffer_size_bytes)
+        return prepared_write(self._lane, source, provider_id, descriptor, items, largest_record, write)
 
     def count_lost(self) -> None:
         """Count an event that no file can hold."""
@@ -206,18 +225,19 @@ class EtlSession:
 
     def flush(self) -> None:
         """Make what was written survive a power cut too (``fsync``); may take long, never raises."""
+        files = self._files
         fds: list[int | None] = []
-        self._turns.exclusively(lambda: fds.append(self._files.descriptor_to_sync()))
+        self._turns.exclusively(lambda: fds.append(files.begin_sync()))
         for fd in fds:
             if fd is None:
                 continue
             try:
                 os.fsync(fd)
-                self._files.sync_name()
+                files.sync_name()
             except OSError as error:
                 self._say_once("sync", logging.WARNING, "cannot flush %s: %s", self.path, error)
             finally:
-                os.close(fd)
+                files.end_sync(fd)
         self.log_messages()
 
     def close(self) -> None:
@@ -276,10 +296,11 @@ class EtlSession:
             file = self._files.file
             same_buffer = file is not None and file.has_room(size)
             if file is None or not same_buffer:
-                if self._retry_at and time.monotonic() < self._retry_at:
+                if self._is_retry_due() or (file is not None and file.can_recycle):
+                    file = self._files.file_with_space()
+                else:
                     self._lose()
                     return self._status_of(self._error)
-                file = self._files.file_with_space()
             raw_time = file.raw_time(unix_ns, same_buffer=same_buffer)
             record = records.event_record(
                 raw_time, thread_id, self._process_id, provider_id, descriptor, items, payload, activity_id
@@ -287,11 +308,13 @@ class EtlSession:
             if same_buffer:
                 file.append(record, raw_time)
             else:
-                file.start_buffer(record, raw_time)
+                self._start_buffer(file, record, raw_time)
                 if self._error is not None:
                     self._resume()
             if self._exiting:
                 self._files.update_header()
+            elif self._lane.buffer is not file.newest:
+                self._lane.use(file.newest)
             return _SUCCESS
         except OSError as error:
             return self._refuse(error)
@@ -299,9 +322,28 @@ class EtlSession:
             self._lose()
             return WriteStatus.INVALID_PARAMETER
 
+    def _start_buffer(self, file: TraceFile, record: bytes, raw_time: int) -> None:
+        try:
+            file.start_buffer(record, raw_time, may_grow=self._is_retry_due())
+        except OSError:
+            if not file.can_recycle:
+                raise
+            # Without space for its full size a circular file makes do with the buffers it has.
+            self._retry_at = time.monotonic() + _RETRY_AFTER_S
+            file.start_buffer(record, raw_time, may_grow=False)
+
+    def _is_retry_due(self) -> bool:
+        return not self._retry_at or time.monotonic() >= self._retry_at
+
+    def _leave_lane(self) -> None:
+        self._turns.finish()
+        if self._messages:
+            self.log_messages()
+
     def _close_now(self) -> None:
         if not self._closed:
             self._closed = True
+            self.is_collecting = False
             self._files.finish()
 
     def _lose(self) -> None:
@@ -351,14 +393,19 @@ class EtlSession:
     def _before_exit(self) -> None:
         """Bring the header up to date, and keep it so: others' exit hooks may still write."""
         self._exiting = True
+        self._lane.shut()
         self._turns.exclusively(self._files.update_header)
 
     def _after_fork_in_child(self) -> None:
+        if self._process_id == os.getpid() & identity.U32:
+            return
         parents = self._files
+        self._lane.shut()
         failed = self._error if self._failed else None
         self._holders_lock = RLock()
         self._begin_in_this_process(forked=True)
         self._error = failed
+        self._lane.is_shut = self._exiting
         parents.abandon()
 
 
@@ -370,6 +417,16 @@ def _before_exit() -> None:
         session._before_exit()
 
 
+def _before_fork() -> None:
+    for session in list(_sessions):
+        session._lane.shut()
+
+
+def _after_fork_in_parent() -> None:
+    for session in list(_sessions):
+        session._lane.is_shut = session._exiting
+
+
 def _after_fork_in_child() -> None:
     for session in list(_sessions):
         session._after_fork_in_child()
@@ -377,4 +434,8 @@ def _after_fork_in_child() -> None:
 
 atexit.register(_before_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from otel_etw.etl.layout import MAX_BUFFER_BYTES
+from otel_etw.sessions.settings import FileMode
+from otel_etw.sessions.sizes import size_in_bytes
 
 SMALLEST_BUFFER_BYTES = 4096
 """The trace header with the longest names fits."""
 
 _BUFFER_GRANULARITY_BYTES = 1024
-_DEFAULT_MAX_FILES = {"sequential": 2, "rolling": 4}
+_DEFAULT_MAX_FILES: dict[FileMode, int] = {"sequential": 2, "circular": 2, "rolling": 4}
 
 
 class SessionOptions(NamedTuple):
@@ -20,21 +22,26 @@ class SessionOptions(NamedTuple):
 
     path: str
     buffer_size_bytes: int
-    mode: Literal["sequential", "rolling"]
+    mode: FileMode
     max_file_size_bytes: int | None
     max_files: int
     session_name: str
     private: bool
 
+    @property
+    def circular_buffers(self) -> int | None:
+        """How many buffers a circular file has, that of the header included; ``None`` in other modes."""
+        if self.mode != "circular" or self.max_file_size_bytes is None:
+            return None
+        return self.max_file_size_bytes // self.buffer_size_bytes
+
     @classmethod
     def checked(
         cls,
         path: str | os.PathLike[str],
-        level: int,
-        keyword: int,
-        buffer_size_bytes: int,
-        mode: Literal["sequential", "rolling"],
-        max_file_size_bytes: int | None,
+        buffer_size: int | str,
+        mode: FileMode,
+        max_file_size: int | str | None,
         max_files: int | None,
         session_name: str,
         private: bool,
@@ -43,18 +50,18 @@ class SessionOptions(NamedTuple):
         name = os.fsdecode(path)
         if not name or "\0" in name:
             raise ValueError(f"path must be a file name, not {name!r}")
-        _integer("level", level, 0, 0xFF)
-        _integer("keyword", keyword, 0, 0xFFFFFFFF_FFFFFFFF)
-        _integer("buffer_size_bytes", buffer_size_bytes, SMALLEST_BUFFER_BYTES, MAX_BUFFER_BYTES)
+        buffer_size_bytes = _size("buffer_size", buffer_size)
+        _integer("buffer_size", buffer_size_bytes, SMALLEST_BUFFER_BYTES, MAX_BUFFER_BYTES)
         if buffer_size_bytes % _BUFFER_GRANULARITY_BYTES:
-            raise ValueError(f"buffer_size_bytes must be a multiple of 1024, not {buffer_size_bytes}")
+            raise ValueError(f"buffer_size must be a multiple of 1024, not {buffer_size_bytes}")
         if mode not in _DEFAULT_MAX_FILES:
-            raise ValueError(f'mode must be "sequential" or "rolling", not {mode!r}')
+            raise ValueError(f'mode must be "sequential", "circular" or "rolling", not {mode!r}')
+        max_file_size_bytes = None if max_file_size is None else _size("max_file_size", max_file_size)
         if max_file_size_bytes is not None:
             # A header buffer and one with events.
-            _integer("max_file_size_bytes", max_file_size_bytes, 2 * buffer_size_bytes, 1 << 62)
-        elif mode == "rolling":
-            raise ValueError('mode "rolling" needs max_file_size_bytes')
+            _integer("max_file_size", max_file_size_bytes, 2 * buffer_size_bytes, 1 << 62)
+        elif mode != "sequential":
+            raise ValueError(f'mode "{mode}" needs max_file_size')
         if max_files is None:
             max_files = _DEFAULT_MAX_FILES[mode]
         _integer("max_files", max_files, 1, 1_000_000)
@@ -73,3 +80,10 @@ def _integer(what: str, value: int, smallest: int, largest: int) -> None:
         raise TypeError(f"{what} must be an int, not {type(value).__name__}")
     if not smallest <= value <= largest:
         raise ValueError(f"{what} must be {smallest} to {largest}, not {value}")
+
+
+def _size(what: str, value: int | str) -> int:
+    try:
+        return size_in_bytes(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what}: {error}") from None

@@ -45,6 +45,9 @@ class FileSeries:
         self._has_path = False
         self._lost_in_file = 0
         self._name_is_synced = False
+        self._files_opened = 0
+        self._progress_before: tuple[int, ...] = ()
+        self._syncing: set[int] = set()
         self.file = None
         self.path = next(candidate_paths(options.path, self._pid, forked=forked))
 
@@ -53,7 +56,11 @@ class FileSeries:
         file, largest = self.file, self._options.max_file_size_bytes
         if file is None:
             return self.open()
-        if largest is None or file.size_bytes + self._options.buffer_size_bytes <= largest:
+        if (
+            self._options.mode == "circular"
+            or largest is None
+            or file.size_bytes + self._options.buffer_size_bytes <= largest
+        ):
             return file
         if self._options.mode == "sequential":
             raise OSError(errno.EFBIG, f"the file has reached its {largest} bytes")
@@ -71,13 +78,21 @@ class FileSeries:
                 held = error
                 continue
             self.path = path
+            self._files_opened += 1
             self.file = file
             self._has_path = True
             return file
         raise held or OSError(errno.EAGAIN, "no file name left")
 
+    def progress(self) -> tuple[int, ...]:
+        """Differs whenever an event has been stored since; by nothing else."""
+        if self.file is not None and self.file.sequence_number:
+            return (self._files_opened, *self.file.progress)
+        return self._progress_before
+
     def finish(self) -> None:
         """Complete and close the file, if there is one; what is lost from now on is told by the next."""
+        self._progress_before = self.progress()
         file, self.file = self.file, None
         if file is None:
             return
@@ -103,15 +118,24 @@ class FileSeries:
                     end_filetime=unix_nano_to_filetime(time.time_ns()), events_lost=self._lost_in_file
                 )
 
-    def descriptor_to_sync(self) -> int | None:
-        """A descriptor for ``fsync``, which the caller does and closes outside its turn; it may take long."""
+    def begin_sync(self) -> int | None:
+        """A descriptor for ``fsync``, which the caller does outside its turn; it may take long."""
         if self.file is None:
             return None
         try:
             self.file.sync_views()
-            return os.dup(self.file.fd)
+            fd = os.dup(self.file.fd)
         except OSError:
             return None
+        self._syncing.add(fd)
+        return fd
+
+    def end_sync(self, fd: int) -> None:
+        """Give back what :meth:`begin_sync` gave."""
+        if fd in self._syncing:
+            self._syncing.discard(fd)
+            with suppress(OSError):
+                os.close(fd)
 
     def sync_name(self) -> None:
         """Once for each file: make its name survive a power cut, too."""
@@ -124,6 +148,8 @@ class FileSeries:
         file, self.file = self.file, None
         if file is not None:
             file.abandon()
+        for fd in list(self._syncing):  # would keep the parent's file locked for as long as the child lives
+            self.end_sync(fd)
 
     def _candidates(self) -> Iterator[str]:
         return candidate_paths(self._options.path, self._pid, forked=self._forked)
@@ -140,6 +166,7 @@ class FileSeries:
                 process_id=self._pid & identity.U32,
                 thread_id=identity.thread_ids.id,
                 mapped=can_map(new.staged_at or path),
+                circular_buffers=self._options.circular_buffers,
             )
         except BaseException:
             discard(new)

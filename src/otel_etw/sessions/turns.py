@@ -9,10 +9,17 @@ A lock alone would hang the process in three ways that do happen:
   one that is inside executes code that is not ours, or after a second, he leaves his item in the
   queue.  Soon, because a timer signal that logs comes again and again, each on top of the last.
 * An exception such as KeyboardInterrupt comes between taking a lock and the ``try`` that releases it.
-  So the lock, here the *gate*, only lines up those who wait, and is replaced by the next one who
-  waited for it in vain.  What admits one at a time is the *place*: it belongs to whoever puts his
-  turn there first.  Every thread leaves the place before it removes its mark, so a turn without a
-  mark was left behind, and the place goes on in that turn's own successor.
+  So there is no lock but a *place*: it belongs to whoever puts his turn there first.  A turn is itself
+  the place of its successor, for the case that it is left behind.
+
+Those who wait nap and look again, longer each time.  Nobody is woken up, since with Python's own lock only
+one thread runs anyway: a lock that is handed over would make every thread that starts a buffer, and lets
+others run meanwhile, wait for all of them.
+
+Who is inside?  Threads leave a mark before they take the place, and remove it after they have left, so
+that a turn without a mark was left behind.  Those who come by the *lane* (:mod:`.lane`), which is made for
+haste, leave no mark.  Theirs is told by their stack: it has a frame of :data:`LANES` with that very turn.
+As that is dear to find out, stacks are looked at only when the same turn is found a second time.
 """
 
 from __future__ import annotations
@@ -21,16 +28,20 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from threading import Lock, get_ident
-from types import FrameType
+from threading import get_ident
+from types import CodeType, FrameType
 from typing import Generic, TypeVar
 
 from otel_etw.providers.base import WriteStatus
 
 Item = TypeVar("Item")
 
-_LOOK_EVERY_S = 0.005
-_LOOKS = 200
+_FIRST_NAP_S = 0.00005
+"""Most turns take a microsecond if their thread gets to run; the next nap takes twice as long."""
+_LONGEST_NAP_S = 0.005
+_LOOKS = 205
+_PATIENT_LOOKS = 5
+"""Before it is asked whether those who are inside can go on at all."""
 
 _OURS = ("otel_etw.sessions.", "otel_etw.etl.")
 """Modules whose code a turn consists of."""
@@ -38,184 +49,232 @@ _OURS = ("otel_etw.sessions.", "otel_etw.etl.")
 _QUEUE_LENGTH = 1024
 """Items that may wait. A turn takes microseconds: whoever logs more often during one loses the rest."""
 
-_Place = dict[None, "_Turn"]
-"""Holds the turn that is inside. ``setdefault`` takes it, in one step that no exception divides."""
+Place = dict[None, "Place"]
+"""Holds the turn that is inside. ``setdefault`` takes it, in one step that no exception divides.
+
+A turn is a place, too: where turns are taken if it is left behind in its own.
+"""
+
+LANES: set[CodeType] = set()
+"""The code of functions that take the place without a mark; their turn is the local variable ``turn``."""
 
 
-class _Turn:
-    """One thread's one turn."""
+class _Turn(Place):
+    """One thread's one turn, with a mark."""
 
-    __slots__ = ("gate", "successor", "thread")
+    __slots__ = ("seen", "thread")
 
-    gate: Lock
-    """The one that was passed, or made, on the way in."""
+    seen: Place | None
+    """The turn of the lane that was in the place at the last look."""
 
     def __init__(self, thread: int) -> None:
         self.thread = thread
-        self.successor: _Place = {}
-        """Where turns are taken if this one is left behind in its place."""
+        self.seen = None
+
+
+class _Waiting(Generic[Item]):
+    """An item in the queue."""
+
+    __slots__ = ("begun_at", "item", "unix_ns")
+
+    begun_at: object
+    """The progress when it was tried to store it; ``None`` before."""
+
+    def __init__(self, unix_ns: int, item: Item) -> None:
+        self.unix_ns = unix_ns
+        self.item = item
+        self.begun_at = None
 
 
 class Turns(Generic[Item]):
     """Hands ``store(unix_ns, item)`` one item at a time, with the time it was given in.
 
-    ``lose()`` is called in a turn, too, once for every item that could not be kept.
+    ``lose()`` is called in a turn, too, once for every item that could not be kept.  ``progress()`` tells by
+    its change that something has been stored: by this an item from the queue, whose owner has been told that
+    it is safe, is stored once even if an exception cuts off the turn that does it.
     """
 
-    def __init__(self, store: Callable[[int, Item], int], lose: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Callable[[int, Item], int],
+        lose: Callable[[], None],
+        progress: Callable[[], object],
+    ) -> None:
         self._store = store
         self._lose = lose
-        self._gate = Lock()
-        self._place: _Place = {}
+        self._progress = progress
+        self.place: Place = {}
         self._marks: dict[int, _Turn] = {}
         """By thread: those that are inside or wait for it."""
         # None stands for a lost item: appending is the one thing that is safe at any moment.
-        self._queue: deque[tuple[int, Item] | None] = deque()
-        self._last: Callable[[], None] | None = None
+        self.queue: deque[_Waiting[Item] | None] = deque()
+        self.last_action: Callable[[], None] | None = None
 
     @property
     def inside(self) -> bool:
         """Whether the calling thread is in a turn, or waits for one, further down its stack."""
-        return get_ident() in self._marks
+        return get_ident() in self._marks or self._is_in_lane()
 
     def take(self, item: Item) -> int:
         """Store ``item`` now, or leave it for the turn that is under way. Answers a status."""
         thread = get_ident()
         marks = self._marks
-        if thread in marks and self._is_below(marks[thread]):
+        if self._is_inside(thread):
             return self._leave(item)
         turn = _Turn(thread)
         try:
             marks[thread] = turn
-            place = self._enter(turn, _LOOK_EVERY_S) or self._wait(turn)
+            place = self._enter(turn) or self._wait(turn)
             if place is None:
                 return self._leave(item)
             try:
-                if self._queue:
+                if self.queue:
                     self._catch_up()  # perhaps with an earlier item of this thread
                 status = self._store(time.time_ns(), item)
-                if self._queue:
+                if self.queue:
                     self._catch_up()
                 return status
             finally:
                 del place[None]
-                turn.gate.release()
         finally:
             marks.pop(thread, None)
-            if self._queue or self._last is not None:
+            if self.queue or self.last_action is not None:
                 self._afterwards()
 
     def exclusively(self, action: Callable[[], None]) -> bool:
         """Run ``action`` in a turn, after all that waits. ``False``: not done; inside, or waited too long."""
-        return self._run(action, self._wait) and self._afterwards()
+        return self._run(action) and self._afterwards()
 
     def last(self, action: Callable[[], None]) -> None:
         """Like :meth:`exclusively`, but what cannot be done now is done when the turn under way ends."""
-        self._last = action
-        if not self._run(_nothing, self._wait):
+        self.last_action = action
+        if not self._run(_nothing):
             return
+        self._afterwards()
+
+    def finish(self) -> None:
+        """What came in during a turn of the lane."""
         self._afterwards()
 
     def lose(self) -> None:
         """Count one item that is not even worth a turn."""
-        self._queue.append(None)
+        self.queue.append(None)
         self._afterwards()
 
     def _leave(self, item: Item) -> int:
-        if len(self._queue) >= _QUEUE_LENGTH:
-            self._queue.append(None)
+        if len(self.queue) >= _QUEUE_LENGTH:
+            self.queue.append(None)
             return WriteStatus.NOT_ENOUGH_MEMORY
-        self._queue.append((time.time_ns(), item))
+        self.queue.append(_Waiting(time.time_ns(), item))
         return WriteStatus.SUCCESS
 
     def _catch_up(self) -> None:
-        queue = self._queue
+        queue = self.queue
         while queue:
-            waiting = queue.popleft()
+            waiting = queue[0]
             if waiting is None:
                 self._lose()
-            else:
-                self._store(*waiting)
+            elif waiting.begun_at is None or waiting.begun_at == self._progress():
+                waiting.begun_at = self._progress()
+                self._store(waiting.unix_ns, waiting.item)
+            queue.popleft()
 
     def _afterwards(self) -> bool:
         """What came in while a turn was ending. If somebody else is inside it is theirs to do."""
-        while self._queue or self._last is not None:
-            if not self._run(_nothing, self._enter_at_once):
+        while self.queue or self.last_action is not None:
+            if not self._run(_nothing, patient=False):
                 break
         return True
 
-    def _run(self, action: Callable[[], None], wait: Callable[[_Turn], _Place | None]) -> bool:
+    def _run(self, action: Callable[[], None], *, patient: bool = True) -> bool:
         thread = get_ident()
-        if thread in self._marks and self._is_below(self._marks[thread]):
+        if self._is_inside(thread):
             return False
         turn = _Turn(thread)
         try:
             self._marks[thread] = turn
-            place = wait(turn)
+            place = self._enter(turn) or (self._wait(turn) if patient else None)
             if place is None:
                 return False
             try:
                 self._catch_up()
                 action()
-                if self._last is not None:
-                    last, self._last = self._last, None
+                if self.last_action is not None:
+                    last, self.last_action = self.last_action, None
                     last()
             finally:
                 del place[None]
-                turn.gate.release()
         finally:
             self._marks.pop(thread, None)
         return True
 
-    def _enter(self, turn: _Turn, timeout_s: float) -> _Place | None:
+    def _enter(self, turn: _Turn) -> Place | None:
         """The place, with ``turn`` in it, if it is free or the turn that stands in it was left behind."""
-        gate = self._gate
-        has_passed = gate.acquire(timeout=timeout_s)
-        place = self._place
+        place = self.place
         while (holder := place.setdefault(None, turn)) is not turn:
             # In this order: whoever ends his turn as he should leaves the place first, then removes his mark.
-            if self._marks.get(holder.thread) is holder or place.get(None) is not holder:
-                if has_passed:
-                    gate.release()
+            if self._is_there(holder, turn) or place.get(None) is not holder:
                 return None
-            self._place = place = holder.successor
-        if not has_passed:
-            gate = Lock()
-            gate.acquire()
-            self._gate = gate
-        turn.gate = gate
+            self.place = place = holder
         return place
 
-    def _enter_at_once(self, turn: _Turn) -> _Place | None:
-        return self._enter(turn, 0)
-
-    def _wait(self, turn: _Turn) -> _Place | None:
-        for _ in range(_LOOKS):
-            place = self._enter(turn, _LOOK_EVERY_S)
+    def _wait(self, turn: _Turn) -> Place | None:
+        nap_s = _FIRST_NAP_S
+        for look in range(_LOOKS):
+            if look >= _PATIENT_LOOKS and self._is_held_up():
+                break
+            time.sleep(nap_s)
+            nap_s = min(2 * nap_s, _LONGEST_NAP_S)
+            place = self._enter(turn)
             if place is not None:
                 return place
-            if self._is_held_up():
-                break
         return None
 
-    def _is_below(self, turn: _Turn) -> bool:
-        """Whether the calling thread's mark is true: its stack has that turn, no exception has cut it off."""
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
-            if frame.f_code in _ENTRANCES and frame.f_locals.get("turn") is turn:
-                return True
-            frame = frame.f_back
-        return False
+    def _is_there(self, holder: Place, looker: _Turn) -> bool:
+        """Whether the thread whose turn stands in the place is at it; may be wrong in the first look."""
+        if isinstance(holder, _Turn):
+            return self._marks.get(holder.thread) is holder
+        if holder is not looker.seen:
+            looker.seen = holder
+            return True
+        return any(_has_turn(frame, holder, LANES) for frame in sys._current_frames().values())
+
+    def _is_inside(self, thread: int) -> bool:
+        """Whether the calling thread has a turn further down its stack."""
+        turn = self._marks.get(thread)
+        # A mark is true only if the turn is there: an exception may have cut it off.
+        return (turn is not None and _has_turn(sys._getframe(1), turn, _ENTRANCES)) or self._is_in_lane()
+
+    def _is_in_lane(self) -> bool:
+        holder = self.place.get(None)
+        return (
+            holder is not None
+            and not isinstance(holder, _Turn)
+            and _has_turn(sys._getframe(1), holder, LANES)
+        )
 
     def _is_held_up(self) -> bool:
         """Whether a thread that is inside executes foreign code, which may wait for the calling thread."""
         frames = sys._current_frames()
         frames.pop(get_ident(), None)
         innermost = [frames[thread] for thread in list(self._marks) if thread in frames]
+        holder = self.place.get(None)
+        if holder is not None and not isinstance(holder, _Turn):
+            innermost += [frame for frame in frames.values() if _has_turn(frame, holder, LANES)]
         return any(not str(frame.f_globals.get("__name__")).startswith(_OURS) for frame in innermost)
 
 
-_ENTRANCES = (Turns.take.__code__, Turns._run.__code__)
+_ENTRANCES = {Turns.take.__code__, Turns._run.__code__}
+
+
+def _has_turn(innermost: FrameType, turn: Place, codes: set[CodeType]) -> bool:
+    """Whether the stack that ends with ``innermost`` has a function of ``codes`` at this turn."""
+    frame: FrameType | None = innermost
+    while frame is not None:
+        if frame.f_code in codes and frame.f_locals.get("turn") is turn:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _nothing() -> None:
