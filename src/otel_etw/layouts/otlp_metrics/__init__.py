@@ -5,12 +5,16 @@ ScopeMetrics, one Metric and one data point (spec/otel-on-etw.md, section 3.3); 
 """
 
 from otel_etw.layouts.otlp_metrics.decode import decode_points
-from otel_etw.layouts.otlp_metrics.encode import (
-    DESCRIPTOR,
-    MAX_REQUEST_BYTES,
-    METADATA,
-    EncodedPoint,
-    encode_points,
-)
+from otel_etw.layouts.otlp_metrics.encode import PointEncoder
+from otel_etw.layouts.otlp_metrics.event import DESCRIPTOR, MAX_REQUEST_BYTES, METADATA, EncodedPoint
+from otel_etw.layouts.otlp_metrics.plain import encode_points
 
-__all__ = ["DESCRIPTOR", "MAX_REQUEST_BYTES", "METADATA", "EncodedPoint", "decode_points", "encode_points"]
+__all__ = [
+    "DESCRIPTOR",
+    "MAX_REQUEST_BYTES",
+    "METADATA",
+    "EncodedPoint",
+    "PointEncoder",
+    "decode_points",
+    "encode_points",
+]

@@ -1,336 +1,203 @@
-"""One data point, one request: what repeats is serialized once per batch and spliced around each point.
+"""One data point, one request, the quick way: all that repeats is remembered, and only numbers are written.
 
-A protobuf message inside another is its bytes behind a field tag and a length, so resource, scope and
-metric need no second serialization for the next point.  Tags are built from the field numbers of the
-``.proto`` files, by way of the generated classes.
-
-The points may be any objects with the attributes of the SDK's data points; the kind shows in them.
+A request is ``head + point + attributes + exemplars + tail``.  Head and tail are the layers around the point
+(request, resource, scope, metric, data).  The lengths in the head depend on the point's size and on nothing
+else, so a metric's heads are kept by size.  Attribute sets come from :mod:`.attributes`, the point's numbers
+from :mod:`.packed`.  Whatever is unusual goes through :mod:`.plain`, whose bytes all this has to equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import is_dataclass
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
-from google.protobuf.message import Message
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-
-from otel_etw.layouts.common_schema.names import TRUNCATED
-from otel_etw.layouts.json_text import json_text
-from otel_etw.layouts.otlp_metrics.values import key_value, key_values
-from otel_etw.layouts.plain_text import text_of
-from otel_etw.tracelogging.metadata import EventMetadata, encode_metadata
-from otel_etw.tracelogging.types import EventDescriptor, Level
-
-MAX_REQUEST_BYTES = 65360
-"""Largest request that the Rust and .NET exporters send: 64 KiB less the event's header and a margin."""
-
-DESCRIPTOR = EventDescriptor(id=81, level=Level.INFORMATIONAL, keyword=1)
-METADATA = encode_metadata(EventMetadata("otlp_metrics", ()))
-"""The event is named but describes no fields; all of its payload is the request."""
-
-_UINT64_MAX = 2**64 - 1
-_INT64 = range(-(2**63), 2**63)
-
-
-@dataclass(frozen=True)
-class EncodedPoint:
-    """One data point's request, or why there is none.
-
-    ``payload`` is ``None`` for a point that cannot go out; ``problem`` then says why (``"too large"``,
-    ``"not encodable"``).  ``truncated`` maps what was left out (an attribute's key, ``"exemplars"``) to the
-    bytes it would have taken.
-    """
-
-    metric_name: str
-    payload: bytes | None
-    truncated: Mapping[str, int] = field(default_factory=dict)
-    problem: str | None = None
-
-
-def encode_points(
-    resource_metrics: Iterable[Any], max_bytes: int = MAX_REQUEST_BYTES
-) -> Iterator[EncodedPoint]:
-    """One request of at most ``max_bytes`` for every data point, in the order scopes, metrics, points.
-
-    A point too large loses its exemplars, then attributes, the longest first; one that has lost attributes is
-    marked by an attribute ``otel_etw.truncated`` (JSON text: key -> bytes) if that still fits.  An odd
-    point raises nothing; a resource or scope that is none may.
-    """
-    limit = min(max_bytes, MAX_REQUEST_BYTES)
-    for of_resource in resource_metrics:
-        schema_url = _schema_url(of_resource)
-        resource = Resource(attributes=key_values(of_resource.resource.attributes))
-        outer = [
-            _Layer(b"", _number(ExportMetricsServiceRequest, "resource_metrics"), b""),
-            _layer(pb.ResourceMetrics(resource=resource), "scope_metrics", schema_url),
-        ]
-        for of_scope in of_resource.scope_metrics:
-            scope = _layer(pb.ScopeMetrics(scope=_scope(of_scope.scope)), "metrics", schema_url)
-            for metric in of_scope.metrics:
-                yield from _encode_metric(metric, [*outer, scope], limit)
-
-
-class _Layer(NamedTuple):
-    """A message around another one: its fields before it, the inner one's field number, its fields after."""
-
-    before: bytes
-    field_number: int
-    after: bytes
-
-
-def _wrap(data: bytes, layers: Sequence[_Layer]) -> bytes:
-    for before, field_number, after in reversed(layers):
-        data = b"%b%b%b" % (before, _delimited(field_number, data), after)
-    return data
-
-
-def _delimited(field_number: int, data: bytes) -> bytes:
-    """A length-delimited protobuf field: tag and length as varints, then the bytes."""
-    return _varint(field_number << 3 | 2) + _varint(len(data)) + data
-
-
-def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return bytes((number,))
-    groups = bytearray()
-    while number >= 0x80:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)
-
-
-def _number(message: type[Message], field_name: str) -> int:
-    number: int = message.DESCRIPTOR.fields_by_name[field_name].number
-    return number
-
-
-def _layer(message: Message, inner_field: str, schema_url: str) -> _Layer:
-    kind = type(message)
-    after = _delimited(_number(kind, "schema_url"), schema_url.encode()) if schema_url else b""
-    return _Layer(message.SerializeToString(), _number(kind, inner_field), after)
-
-
-def _schema_url(of_resource: Any) -> str:
-    """The resource's schema URL, which the reference writes in place of the scope's own too."""
-    return text_of(
-        getattr(of_resource, "schema_url", "") or getattr(of_resource.resource, "schema_url", "") or ""
-    )
-
-
-def _scope(scope: Any) -> InstrumentationScope:
-    if scope is None:
-        return InstrumentationScope()
-    return InstrumentationScope(
-        name=text_of(scope.name or ""),
-        version=text_of(scope.version or ""),
-        attributes=key_values(scope.attributes),
-    )
-
-
-class _Kind(NamedTuple):
-    """A kind of metric data: its field in ``Metric``, its message, its point's message, how to make one."""
-
-    metric_field: str
-    data: type[Message]
-    point: type[Message]
-    make: Callable[[Any], Message]
-
-
-def _encode_metric(metric: Any, layers: list[_Layer], limit: int) -> Iterator[EncodedPoint]:
-    name = text_of(metric.name)
-    head = pb.Metric(
-        name=name, description=text_of(metric.description or ""), unit=text_of(metric.unit or "")
-    )
-    before = head.SerializeToString()
-    for point in metric.data.data_points:
-        try:
-            kind = _kind_of(metric.data, point)
-            metric_layer = _Layer(before, _number(pb.Metric, kind.metric_field), b"")
-            data_layer = _Layer(b"", _number(kind.data, "data_points"), _data_tail(metric.data, kind))
-            yield _encode_point(name, point, kind, [*layers, metric_layer, data_layer], limit)
-        except Exception:  # noqa: BLE001 - one odd point must not cost the others
-            yield EncodedPoint(name, None, problem="not encodable")
-
-
-def _kind_of(data: Any, point: Any) -> _Kind:
-    if hasattr(data, "is_monotonic"):
-        return _SUM
-    if hasattr(point, "scale"):
-        return _EXPONENTIAL
-    if hasattr(point, "bucket_counts"):
-        return _HISTOGRAM
-    return _SUMMARY if hasattr(point, "quantile_values") else _GAUGE
-
-
-def _data_tail(data: Any, kind: _Kind) -> bytes:
-    """What the metric's data has beside its points: temporality and, for a sum, whether it is monotonic."""
-    message = kind.data()
-    if hasattr(data, "aggregation_temporality"):
-        message.aggregation_temporality = int(data.aggregation_temporality)  # type: ignore[attr-defined]
-    if kind is _SUM:
-        message.is_monotonic = bool(data.is_monotonic)  # type: ignore[attr-defined]
-    return message.SerializeToString()
-
-
-def _encode_point(name: str, point: Any, kind: _Kind, layers: list[_Layer], limit: int) -> EncodedPoint:
-    core = kind.make(point).SerializeToString()
-    attribute_number = _number(kind.point, "attributes")
-    attributes = [
-        (pair.key, _delimited(attribute_number, pair.SerializeToString()))
-        for pair in key_values(point.attributes)
-    ]
-    exemplars = b"".join(_exemplars(point, kind))
-    parts = [core, *(data for _, data in attributes), exemplars]
-    payload = _wrap(b"".join(parts), layers)
-    if len(payload) <= limit:
-        return EncodedPoint(name, payload)
-    # The lengths around a shorter point may be shorter themselves; as they are they err on the safe side.
-    room = limit - (len(payload) - sum(map(len, parts)))
-    return _reduced(name, core, attributes, exemplars, room, attribute_number, layers)
-
-
-def _reduced(
-    name: str,
-    core: bytes,
-    attributes: list[tuple[str, bytes]],
-    exemplars: bytes,
-    room: int,
-    attribute_number: int,
-    layers: list[_Layer],
-) -> EncodedPoint:
-    """The point without its exemplars and as many of its longest attributes as it takes to fit ``room``."""
-    truncated = {"exemplars": len(exemplars)} if exemplars else {}
-    size = len(core) + sum(len(data) for _, data in attributes)
-    kept = dict(enumerate(data for _, data in attributes))
-    left_out: dict[str, int] = {}
-    for number in sorted(kept, key=lambda number: len(kept[number]), reverse=True):
-        if size <= room:
-            break
-        length_bytes = len(kept.pop(number))
-        key = attributes[number][0]
-        left_out[key] = left_out.get(key, 0) + length_bytes
-        size -= length_bytes
-    if size > room:
-        return EncodedPoint(name, None, problem="too large")
-    fields = list(kept.values())
-    if left_out:
-        mark = key_value(TRUNCATED, json_text(left_out)).SerializeToString()
-        mark_field = _delimited(attribute_number, mark)
-        if size + len(mark_field) <= room:
-            fields.append(mark_field)
-    return EncodedPoint(name, _wrap(b"".join((core, *fields)), layers), {**truncated, **left_out})
-
-
-def _exemplars(point: Any, kind: _Kind) -> Iterator[bytes]:
-    exemplars = getattr(point, "exemplars", None) or ()
-    for exemplar in exemplars:
-        message = pb.Exemplar(
-            time_unix_nano=_uint64(exemplar.time_unix_nano),
-            filtered_attributes=key_values(exemplar.filtered_attributes),
-            span_id=_id_bytes(exemplar.span_id, 8),
-            trace_id=_id_bytes(exemplar.trace_id, 16),
-        )
-        _set_value(message, exemplar.value)
-        yield _delimited(_number(kind.point, "exemplars"), message.SerializeToString())
-
-
-def _id_bytes(number: int | None, size_bytes: int) -> bytes:
-    return number.to_bytes(size_bytes, "big") if number else b""
-
-
-def _set_value(message: pb.NumberDataPoint | pb.Exemplar, value: Any) -> None:
-    if isinstance(value, int) and int(value) in _INT64:
-        message.as_int = int(value)
-    else:
-        message.as_double = _double(value)
-
-
-def _double(value: Any) -> float:
-    """A number as a double; an integer beyond its range becomes infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
-
-
-def _uint64(number: int | None) -> int:
-    return min(max(int(number or 0), 0), _UINT64_MAX)
-
-
-def _number_point(point: Any) -> Message:
-    message = pb.NumberDataPoint(
-        start_time_unix_nano=_uint64(point.start_time_unix_nano), time_unix_nano=_uint64(point.time_unix_nano)
-    )
-    _set_value(message, point.value)
-    return message
-
-
-def _histogram_point(point: Any) -> Message:
-    message = pb.HistogramDataPoint(
-        start_time_unix_nano=_uint64(point.start_time_unix_nano),
-        time_unix_nano=_uint64(point.time_unix_nano),
-        count=_uint64(point.count),
-        bucket_counts=[_uint64(count) for count in point.bucket_counts],
-        explicit_bounds=[_double(bound) for bound in point.explicit_bounds],
-    )
-    _set_aggregates(message, point)
-    return message
-
-
-def _exponential_point(point: Any) -> Message:
-    message = pb.ExponentialHistogramDataPoint(
-        start_time_unix_nano=_uint64(point.start_time_unix_nano),
-        time_unix_nano=_uint64(point.time_unix_nano),
-        count=_uint64(point.count),
-        scale=point.scale,
-        zero_count=_uint64(point.zero_count),
-        zero_threshold=_double(getattr(point, "zero_threshold", 0.0)),
-        positive=_buckets(point.positive),
-        negative=_buckets(point.negative),
-        flags=getattr(point, "flags", 0) or 0,
-    )
-    _set_aggregates(message, point)
-    return message
-
-
-def _buckets(buckets: Any) -> pb.ExponentialHistogramDataPoint.Buckets:
-    counts = [_uint64(count) for count in buckets.bucket_counts]
-    return pb.ExponentialHistogramDataPoint.Buckets(offset=buckets.offset, bucket_counts=counts)
-
-
-def _set_aggregates(message: pb.HistogramDataPoint | pb.ExponentialHistogramDataPoint, point: Any) -> None:
-    """Sum, and minimum and maximum if recorded: if not, the SDK has infinities the wrong way round."""
-    if point.sum is not None:
-        message.sum = _double(point.sum)
-    if point.min is not None and point.max is not None and point.min <= point.max:
-        message.min = _double(point.min)
-        message.max = _double(point.max)
-
-
-def _summary_point(point: Any) -> Message:
-    quantiles = [
-        pb.SummaryDataPoint.ValueAtQuantile(quantile=_double(at.quantile), value=_double(at.value))
-        for at in point.quantile_values
-    ]
-    return pb.SummaryDataPoint(
-        start_time_unix_nano=_uint64(point.start_time_unix_nano),
-        time_unix_nano=_uint64(point.time_unix_nano),
-        count=_uint64(point.count),
-        sum=_double(point.sum),
-        quantile_values=quantiles,
-    )
-
-
-_GAUGE = _Kind("gauge", pb.Gauge, pb.NumberDataPoint, _number_point)
-_SUM = _Kind("sum", pb.Sum, pb.NumberDataPoint, _number_point)
-_HISTOGRAM = _Kind("histogram", pb.Histogram, pb.HistogramDataPoint, _histogram_point)
-_EXPONENTIAL = _Kind(
-    "exponential_histogram", pb.ExponentialHistogram, pb.ExponentialHistogramDataPoint, _exponential_point
+from otel_etw.layouts.otlp_metrics import messages
+from otel_etw.layouts.otlp_metrics.attributes import INCOMPARABLE, AttributeMemory, AttributeSet
+from otel_etw.layouts.otlp_metrics.event import MAX_REQUEST_BYTES, NOT_ENCODABLE, EncodedPoint
+from otel_etw.layouts.otlp_metrics.packed import (
+    PointWriter,
+    UnusualPointError,
+    exemplar_fields,
+    exponential_writer,
+    histogram_writer,
+    number_writer,
 )
-_SUMMARY = _Kind("summary", pb.Summary, pb.SummaryDataPoint, _summary_point)
+from otel_etw.layouts.otlp_metrics.plain import (
+    MetricPlace,
+    encode_point,
+    place_of,
+    point_layers,
+    scopes_of,
+)
+from otel_etw.layouts.otlp_metrics.wire import Layer, envelope
+from otel_etw.layouts.plain_text import text_of
+
+MAX_METRICS = 1024
+MAX_METRIC_BYTES = 1 << 15
+MAX_ORDERED = 1 << 11
+
+_NAME_TYPES = frozenset({str, type(None)})
+
+
+class _Written(NamedTuple):
+    """How a kind of points is written, and the field numbers of what is added to each."""
+
+    make_writer: Callable[[], PointWriter]
+    attributes: int
+    exemplars: int
+
+
+_WRITTEN = {
+    messages.GAUGE.metric_field: _Written(number_writer, 7, 5),
+    messages.SUM.metric_field: _Written(number_writer, 7, 5),
+    messages.HISTOGRAM.metric_field: _Written(histogram_writer, 9, 8),
+    messages.EXPONENTIAL.metric_field: _Written(exponential_writer, 1, 11),
+}
+
+_UNKNOWN = AttributeSet(INCOMPARABLE, None, b"")
+
+
+class _MetricMemory(dict[int, bytes]):
+    """What stands before a point of some metric, by the point's size, and what stands after it.
+
+    ``sets`` are the attribute sets of its last points in their order, which is most likely also that of the
+    next: comparing is quicker than looking up.
+    """
+
+    def __init__(self, place: MetricPlace, layers: tuple[Layer, ...], limit: int) -> None:
+        super().__init__()
+        self.place = place
+        self.tail = envelope(layers, 0)[1]
+        self.sets: Sequence[AttributeSet] = ()
+        self._layers = layers
+        self._limit = limit
+
+    def __missing__(self, size_bytes: int) -> bytes:
+        head = envelope(self._layers, size_bytes)[0]
+        if len(head) + size_bytes + len(self.tail) > self._limit:
+            raise UnusualPointError("too large")
+        if (len(self) + 1) * len(head) > MAX_METRIC_BYTES:
+            self.clear()
+        self[size_bytes] = head
+        return head
+
+
+class PointEncoder:
+    """Encodes data points, and remembers by content what their requests have in common.
+
+    Remembered are :data:`MAX_METRICS` metrics, each with heads of :data:`MAX_METRIC_BYTES` in all (or one
+    larger) and the order of :data:`MAX_ORDERED` points, and the sets of an :class:`.AttributeMemory`.  What
+    is outdated is forgotten.  Any number of threads may encode at once.
+    """
+
+    def __init__(self) -> None:
+        self.attributes = AttributeMemory()
+        self._metrics: dict[object, _MetricMemory] = {}
+
+    def encode(
+        self, resource_metrics: Iterable[Any], max_bytes: int = MAX_REQUEST_BYTES
+    ) -> Iterator[bytes | EncodedPoint]:
+        """What :func:`.plain.encode_points` gives, for every data point in its order.
+
+        The usual request comes as its bytes alone, an :class:`EncodedPoint` stands for any other: one that
+        had to be cut, cannot be had, or was made of an unusual point.
+        """
+        return chain.from_iterable(self._encode(resource_metrics, min(max_bytes, MAX_REQUEST_BYTES)))
+
+    def _encode(
+        self, resource_metrics: Iterable[Any], limit: int
+    ) -> Iterator[Iterator[bytes | EncodedPoint]]:
+        for of_resource in resource_metrics:
+            for of_scope, layers in scopes_of(of_resource):
+                for metric in of_scope.metrics:
+                    yield self._points(metric, layers, limit)
+
+    def _points(self, metric: Any, layers: tuple[Layer, ...], limit: int) -> Iterator[bytes | EncodedPoint]:
+        """One request for each of the metric's points."""
+        try:
+            points = [*metric.data.data_points]
+            if not points:
+                return iter(())
+            # Instances of a dataclass have the same fields, so the first point tells the kind of all like it.
+            if not is_dataclass(points[0]):
+                raise UnusualPointError("no data point of the SDK")
+            kind = messages.kind_of(metric.data, points[0])
+            written = _WRITTEN[kind.metric_field]
+            memory = self._memory(metric, kind, layers, limit)
+        except Exception:  # noqa: BLE001 - a kind that is not written here, or whatever an odd object raises
+            return _plainly(metric, layers, limit)
+        return self._usual_points(metric.data, points, written, memory, limit)
+
+    def _usual_points(
+        self, data: Any, points: list[Any], written: _Written, memory: _MetricMemory, limit: int
+    ) -> Iterator[bytes | EncodedPoint]:
+        make_writer, attribute_number, exemplar_number = written
+        point_bytes, point_class = make_writer(), points[0].__class__
+        look_up, attribute_fields = self.attributes.look_up, self.attributes.fields
+        tail, reordered = memory.tail, False
+        for point, (parts, types, fields) in zip(points, chain(memory.sets, repeat(_UNKNOWN)), strict=False):
+            request: bytes | EncodedPoint
+            try:
+                if point.__class__ is not point_class:
+                    raise UnusualPointError("a point of another class")
+                core = point_bytes(point)
+                attributes = point.attributes
+                values = attributes.values()
+                if (*attributes, *values) != parts or (types and (*map(type, values),) != types):
+                    found = look_up(attribute_number, attributes)
+                    fields = found.fields
+                    reordered = reordered or found.parts is not INCOMPARABLE
+                exemplars = point.exemplars
+                if exemplars:
+                    fields += exemplar_fields(exemplar_number, exemplars, attribute_fields)
+                request = b"".join((memory[len(core) + len(fields)], core, fields, tail))
+            except Exception:  # noqa: BLE001 - the plain way finds out what it is worth
+                request = encode_point(memory.place, data, point, limit)
+            yield request
+        if reordered and len(points) <= MAX_ORDERED:
+            memory.sets = [self._set_of(attribute_number, point) for point in points]
+
+    def _set_of(self, attribute_number: int, point: Any) -> AttributeSet:
+        try:
+            return self.attributes.look_up(attribute_number, point.attributes)
+        except Exception:  # noqa: BLE001 - an odd point
+            return _UNKNOWN
+
+    def _memory(
+        self, metric: Any, kind: messages.Kind, layers: tuple[Layer, ...], limit: int
+    ) -> _MetricMemory:
+        """What is known of the metric, with all that its requests have beside their points as the key."""
+        if self.attributes.is_outdated:
+            self.attributes, self._metrics = AttributeMemory(), {}
+        data = metric.data
+        names = (metric.name, metric.description, metric.unit)
+        temporality = int(getattr(data, "aggregation_temporality", 0))
+        monotonic = bool(getattr(data, "is_monotonic", False))
+        key = (limit, layers, kind.metric_field, names, temporality, monotonic)
+        lasting = _NAME_TYPES.issuperset(map(type, names))
+        memory = self._metrics.get(key) if lasting else None
+        if memory is None:
+            place = place_of(metric, layers)
+            memory = _MetricMemory(place, point_layers(place, data, kind), limit)
+            if lasting:
+                if len(self._metrics) >= MAX_METRICS:
+                    self._metrics.clear()
+                self._metrics[key] = memory
+        return memory
+
+
+def _plainly(metric: Any, layers: tuple[Layer, ...], limit: int) -> Iterator[EncodedPoint]:
+    """The metric's points as messages; if there is no having even its name or its points, they are lost."""
+    number = 1
+    try:
+        points = [*metric.data.data_points]
+        number = len(points)
+        place = place_of(metric, layers)
+    except Exception:  # noqa: BLE001 - one odd metric must not cost the others
+        for _ in range(number):
+            yield EncodedPoint(text_of(metric), None, problem=NOT_ENCODABLE)
+        return
+    for point in points:
+        yield encode_point(place, metric.data, point, limit)

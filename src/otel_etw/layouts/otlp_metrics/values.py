@@ -26,7 +26,12 @@ _INT64 = range(-(2**63), 2**63)
 
 def key_values(attributes: Mapping[str, object] | None) -> list[KeyValue]:
     """All attributes, in order."""
-    return [] if not attributes else [key_value(text_of(key), value) for key, value in attributes.items()]
+    return [] if not attributes else [key_value(own_text(key), value) for key, value in attributes.items()]
+
+
+def own_text(value: object) -> str:
+    """A string's own characters, whatever its class says of it with ``str()``; of anything else just that."""
+    return clean_text(value) if isinstance(value, str) else text_of(value)
 
 
 def key_value(key: str, value: object) -> KeyValue:
@@ -83,7 +88,7 @@ def _container_value(
 ) -> AnyValue:
     if isinstance(value, Mapping):
         members = [
-            KeyValue(key=text_of(key), value=_any_value(item, levels_left, values_left))
+            KeyValue(key=own_text(key), value=_any_value(item, levels_left, values_left))
             for key, item in value.items()
         ]
         return AnyValue(kvlist_value=KeyValueList(values=members))
