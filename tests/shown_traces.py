@@ -1,6 +1,9 @@
-"""A trace file with a bit of everything, for the tests of what is shown: logs, metrics, and other events.
+"""A trace file with a bit of everything, for the tests of what is shown: logs, metrics, other events.
 
-Log records carry fixed times (``LOG_TIME`` and the seconds after it); plain events have the time of writing.
+Spans are apart, since most tests count rows.
+
+Log records and spans carry fixed times (``LOG_TIME`` and what comes after it); plain events have the time of
+writing.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from otel_etw.cli.group import cli
+from otel_etw.layouts.common_schema import encode_span
+from otel_etw.layouts.common_schema.record import LinkFields, ResourceFacts, SpanFields
+from otel_etw.layouts.items import LinkItem, SpanItem
 from otel_etw.logs import EtwLogRecordProcessor
 from otel_etw.metrics import EtwMetricExporter
 from otel_etw.sessions.embedded import EtlSession
@@ -32,6 +39,8 @@ TRACE_ID = 0x4BF92F3577B34DA6A3CE929D0E0E4736
 SPAN_ID = 0x00F067AA0BA902B7
 LOG_PROVIDER = "Test_Shop"
 EVENT_PROVIDER = "Test_Other"
+
+KINDS = ("internal", "server", "client", "producer", "consumer")
 
 EVIL = "\x1b[31mred\x1b[0m\x07\nINFO fake row\x9b2J\u202e\x7f"
 """What a terminal must not get to see as it is."""
@@ -95,6 +104,64 @@ def write_events(session: EtlSession) -> None:
             builder.add_bool32("flag", True)
         descriptor = EventDescriptor(level=level, keyword=2)
         provider.write(descriptor, builder.metadata(), builder.payload())
+    provider.close()
+
+
+def span(
+    name: str, number: int, above: int | None, start_ms: float, length_ms: float, **facts: Any
+) -> SpanItem:
+    """A span of the trace ``TRACE_ID``, ``start_ms`` after ``LOG_TIME``; ids are small numbers."""
+    start = LOG_TIME + round(start_ms * 1e6)
+    return SpanItem(
+        name, start, start + round(length_ms * 1e6),
+        **{
+            "trace_id": f"{TRACE_ID:032x}",
+            "span_id": f"{number:016x}",
+            "parent_span_id": None if above is None else f"{above:016x}",
+            "service_name": "shop",
+            **facts,
+        },
+    )  # fmt: skip
+
+
+def checkout() -> list[SpanItem]:
+    """A request that failed to be paid, in the order in which its spans ended."""
+    declined = {"success": False, "status": "error", "status_message": "card declined"}
+    bank = {"url.full": "https://bank.example/charges", "http.request.method": "POST"}
+    order = {"http.route": "/checkout", "http.response.status_code": 402}
+    cart = LinkItem("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", {"why": "cart"})
+    return [
+        span("cache get", 2, 1, 0.5, 0.25, kind="internal", attributes={"cache.hit": True}),
+        span("resolve", 4, 3, 3, 20, status="ok"),
+        span("POST /charges", 3, 1, 2, 98, kind="client", attributes=bank, **declined),
+        span("INSERT orders", 5, 1, 103, 12, kind="client", service_name="orders"),
+        span("POST /checkout", 1, None, 0, 124, kind="server", attributes=order, links=[cart]),
+    ]
+
+
+def write_spans(session: EtlSession, spans: Iterable[SpanItem], *, level: int = 5) -> None:
+    """Write ``spans`` as events of ``LOG_PROVIDER``, in their order."""
+    provider = session.register(LOG_PROVIDER)
+    for item in spans:
+        links = [
+            LinkFields(int(link.trace_id, 16), int(link.span_id, 16), link.attributes) for link in item.links
+        ]
+        fields = SpanFields(
+            item.name,
+            int(item.trace_id or "0", 16),
+            int(item.span_id or "0", 16),
+            item.start_time_unix_nano,
+            item.end_time_unix_nano,
+            int(item.parent_span_id or "0", 16),
+            KINDS.index(item.kind or "internal"),
+            item.status == "error",
+            item.status == "ok",
+            item.status_message,
+            item.attributes,
+            links,
+        )
+        event = encode_span(fields, ResourceFacts(role=item.service_name), level=level, extended=True)
+        provider.write(event.descriptor, event.metadata, event.payload)
     provider.close()
 
 

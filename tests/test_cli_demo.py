@@ -9,7 +9,7 @@ import pytest
 
 from otel_etw.cli.demo_service import PROVIDER_NAME
 from otel_etw.etl.reader import open_etl
-from otel_etw.layouts.items import LogItem, MetricPoint
+from otel_etw.layouts.items import LogItem, MetricPoint, SpanItem
 from otel_etw.outputs.items import items_of
 from shown_traces import invoke, run_command
 
@@ -22,15 +22,19 @@ def _quiet_logger():
     logging.getLogger("otel_etw").handlers[:] = handlers
 
 
-def contents(path: Path) -> tuple[list[LogItem], list[MetricPoint]]:
+def all_contents(path: Path) -> list[object]:
     with open_etl(path) as trace:
-        found = [item.content for event in trace.in_time_order() for item in items_of(event)]
+        return [item.content for event in trace.in_time_order() for item in items_of(event)]
+
+
+def contents(path: Path) -> tuple[list[LogItem], list[MetricPoint]]:
+    found = all_contents(path)
     logs = [content for content in found if isinstance(content, LogItem)]
     return logs, [content for content in found if isinstance(content, MetricPoint)]
 
 
 def test_the_demo_shows_all_signals_and_kinds(tmp_path: Path) -> None:
-    """A table of log records, every metric, histograms with pictures, and what to try next."""
+    """A table of log records, trees of spans, every metric, pictures of both, and what to try next."""
     path = tmp_path / "demo.etl"
     result = invoke("demo", "--output", path)
     assert result.exit_code == 0, result.output
@@ -52,9 +56,15 @@ def test_the_demo_shows_all_signals_and_kinds(tmp_path: Path) -> None:
     ):
         assert line in text
     assert "█" in text
-    assert text.index("Metrics") > text.index("shop open")
+    assert text.index("shop open") < text.index("Traces  100 traces (") < text.index("Metrics")
+    for line in ("├─ SELECT carts  client", "│  └─ POST /charges  client", "└─ INSERT orders  client"):
+        assert line in text
+    assert "POST /charges  client  failed: PaymentDeclinedError: card declined: limit reached" in text
+    assert '{"shop.relation":"filled the cart"}' in text
+    assert "more traces" in text
+    assert "━" in text
     next_commands = [line.split("  ")[1] for line in text.splitlines() if line.startswith("  otel-etw ")]
-    assert [line.split()[1] for line in next_commands] == ["view", "view", "info", "guid"]
+    assert [line.split()[1] for line in next_commands] == ["view", "view", "view", "info", "guid"]
     for line in next_commands:
         assert invoke(*line.split()[1:]).exit_code == 0
 
@@ -89,6 +99,35 @@ def test_the_file_holds_what_the_service_did(tmp_path: Path) -> None:
         assert not trace.damage
         assert trace.damage.unfinished is None
     assert names == {PROVIDER_NAME, "NativeMetricsExtension_Provider"}
+
+
+def test_the_file_holds_a_trace_for_each_request(tmp_path: Path) -> None:
+    """Whole, inside the time of its root, with the log records of its spans and what failed in it."""
+    path = tmp_path / "demo.etl"
+    assert invoke("demo", "--output", path, "--count", "150").exit_code == 0
+    found = all_contents(path)
+    spans = [content for content in found if isinstance(content, SpanItem)]
+    logs = [content for content in found if isinstance(content, LogItem)]
+    by_id = {(span.trace_id, span.span_id): span for span in spans}
+    roots = [span for span in spans if span.parent_span_id is None]
+    assert len(by_id) == len(spans)
+    assert len(roots) == len({root.trace_id for root in roots}) == 150
+    assert {root.kind for root in roots} == {"server"}
+    assert {span.kind for span in spans} == {"server", "client", "internal"}
+    for span in spans:
+        assert span.duration_ns >= 0
+        if span.parent_span_id is not None:
+            parent = by_id[span.trace_id, span.parent_span_id]
+            assert parent.start_time_unix_nano <= span.start_time_unix_nano
+            assert span.end_time_unix_nano <= parent.end_time_unix_nano
+    assert {(log.trace_id, log.span_id) for log in logs[1:-1]} <= set(by_id)
+    recorded = [log for log in logs if log.event_name == "exception" or log.body == "exception"]
+    failed = {(span.trace_id, span.span_id) for span in spans if span.status == "error"}
+    assert recorded
+    assert {(log.trace_id, log.span_id) for log in recorded} <= failed
+    links = [link for span in spans for link in span.links]
+    assert links
+    assert all(by_id[link.trace_id, link.span_id].name == "POST /cart" for link in links)
 
 
 def test_a_seed_makes_the_same_day(tmp_path: Path) -> None:

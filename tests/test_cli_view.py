@@ -27,12 +27,12 @@ from etl_files import (
 from otel_etw.cli.ordering import by_own_time
 from otel_etw.cli.reading import Traces
 from otel_etw.cli.selection import LEVEL_NUMBERS, Selection, parse_level
-from otel_etw.cli.showing import selected_items
+from otel_etw.cli.showing import ShowOptions, selected_entries
 from otel_etw.cli.times import parse_time
 from otel_etw.errors import OtelEtwError
 from otel_etw.layouts.common_schema import encode_log
 from otel_etw.layouts.common_schema.record import LogFields
-from otel_etw.outputs.items import Item
+from otel_etw.outputs.span_traces import Entry
 from otel_etw.tracelogging.provider_id import provider_id
 from otel_etw.tracelogging.values import UNIX_EPOCH_FILETIME
 from shared_files import corpus
@@ -252,9 +252,9 @@ def test_what_is_held_back_for_its_order_is_bounded(tmp_path: Path) -> None:
     with Traces([str(path)]) as traces:
         taken = 0
 
-        def events() -> Iterator[Item]:
+        def events() -> Iterator[Entry]:
             nonlocal taken
-            for item in selected_items(traces, Selection(), file_order=True):
+            for item in selected_entries(traces, Selection(), ShowOptions(file_order=True)):
                 taken += 1
                 yield item
 

@@ -16,6 +16,7 @@ from otel_etw.etl.reader import open_etl
 from otel_etw.layouts.items import LogItem, MetricPoint
 from otel_etw.outputs.items import Item, items_of
 from otel_etw.outputs.jsonl import item_document
+from otel_etw.outputs.numbers import duration_text
 from otel_etw.outputs.rows import Row, level_text, row_of, severity_text
 from otel_etw.outputs.terminal import RowTable, Screen
 from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID
@@ -153,7 +154,7 @@ def test_metric_vectors_become_points(case: dict[str, Any], tmp_path: Path) -> N
     [("rust_logs_0_10", "logs"), ("geneva_tld_log", "logs"), ("cpp_log", "events"), ("cpp_span", "events")],
 )
 def test_other_producers_are_told_apart(name: str, signal: str, tmp_path: Path) -> None:
-    """Common Schema is a log whoever wrote it; layouts without a decoder show their own fields."""
+    """Common Schema is a log or a span whoever wrote it; layouts without a decoder show their own fields."""
     (case,) = [case for case in vectors("foreign")["cases"] if case["name"] == name]
     event = case["event"]
     items = [(12, bytes.fromhex(event["provider_traits"])), (11, bytes.fromhex(event["event_metadata"]))]
@@ -165,16 +166,24 @@ def test_other_producers_are_told_apart(name: str, signal: str, tmp_path: Path) 
     assert text_of(item)
 
 
-def test_spans_are_events_as_yet(tmp_path: Path) -> None:
-    """Common Schema that is no log shows its parts as fields."""
-    case = vectors("traces")["cases"][0]["expected"]
-    event = case["events"][0] if "events" in case else case
+@pytest.mark.parametrize("case", cases("traces"))
+def test_span_vectors_become_spans(case: dict[str, Any], tmp_path: Path) -> None:
+    """Every golden span event is a span, in a row with its name and duration, and in JSON with its times."""
+    event, span = case["expected"], case["span"]
     items = [(12, bytes.fromhex(event["provider_traits"])), (11, bytes.fromhex(event["event_metadata"]))]
     record = event_record(T0, bytes.fromhex(event["payload"]), channel=11, items=items)
     (found,) = events_of(tmp_path, record)
     (item,) = items_of(found)
-    assert item.signal == "events"
-    assert "PartA=" in text_of(item)
+    assert item.signal == "spans"
+    row = row_of(item)
+    assert row.level == "SPAN"
+    assert row.has_failed == (span["status"]["code"] == "error")
+    duration_ns = span["end_time_ns"] - span["start_time_ns"]
+    assert text_of(item).startswith(f"{span['name']}  {duration_text(duration_ns)}")
+    document = item_document(item)
+    assert (document["time_unix_nano"], document["duration_ns"]) == (span["end_time_ns"], duration_ns)
+    assert document["span_id"] == span["span_id"]
+    assert document.get("parent_span_id") == span["parent_span_id"]
 
 
 class Lines(io.StringIO):

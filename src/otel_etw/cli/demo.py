@@ -11,9 +11,13 @@ import click
 
 from otel_etw.cli.reading import Traces
 from otel_etw.cli.selection import Selection
-from otel_etw.cli.showing import ShowOptions, TableOutput, selected_items, show
-from otel_etw.outputs.items import LOGS, Item
+from otel_etw.cli.showing import ShowOptions, TableOutput, selected_entries, show, show_entry
+from otel_etw.outputs.items import LOGS
 from otel_etw.outputs.numbers import bytes_text, counted
+from otel_etw.outputs.pieces import SHORT_ID
+from otel_etw.outputs.span_text import has_failed
+from otel_etw.outputs.span_traces import Entry, SpanTrace
+from otel_etw.outputs.terminal import RowTable
 from otel_etw.outputs.text import printable
 
 _SHOWN_ROWS = 20
@@ -43,8 +47,9 @@ _COMMAND_CELLS = 64
 def command(output: str, count: int, seed: int) -> None:
     """Run a small web shop instrumented with the OpenTelemetry SDK, then show what it wrote.
 
-    Its logs and metrics go to ETW events in a trace file, which is read back: log records as a table,
-    every metric summed up. It takes a few seconds and needs neither Windows nor a network.
+    Its logs, spans and metrics go to ETW events in a trace file, which is read back: log records as a table,
+    some requests as trees of spans, every metric summed up. It takes a few seconds and needs neither Windows
+    nor a network.
 
     \b
     Examples:
@@ -77,18 +82,21 @@ def _write(output: str, count: int, seed: int) -> str:
 
 def _show(path: str, stream: IO[str]) -> None:
     with Traces([path]) as traces:
-        output = _FirstRows(stream)
+        output = _Excerpt(stream)
         screen = output.screen
         screen.line(
-            ("A web shop ran; its logs and metrics are ETW events in ", ""), (printable(path), "bold")
+            ("A web shop ran; its logs, spans and metrics are ETW events in ", ""), (printable(path), "bold")
         )
         screen.line()
-        items = selected_items(traces, Selection())
-        show(items, output, ShowOptions(), before_output=traces.progress.stop)
+        options = ShowOptions()
+        entries = selected_entries(traces, Selection(), options)
+        show(entries, output, options, before_output=traces.progress.stop)
         traces.report()
     if not output.records:
         screen.line(("Nothing was written: is OTEL_SDK_DISABLED set?", "yellow"))
-    commands = _next_commands(_quoted(path))
+    last = [*output.shown.values()][-1:]
+    trace_id = (last[0].trace_id or "")[:SHORT_ID] if last else None
+    commands = _next_commands(_quoted(path), trace_id)
     width = min(max(len(line) for line, _ in commands), _COMMAND_CELLS)
     screen.line()
     screen.line((f"{bytes_text(Path(path).stat().st_size)} in all. Next, try:", ""))
@@ -96,35 +104,67 @@ def _show(path: str, stream: IO[str]) -> None:
         screen.line(("  ", ""), (f"{line:<{width}}", "bold"), (f"  {meaning}", "dim"))
 
 
-class _FirstRows(TableOutput):
-    """The first rows, a word about the others, and the metrics of all."""
+class _Excerpt(TableOutput):
+    """The first log records, one trace of each sort, a word about the others, and the metrics of all."""
 
     def __init__(self, stream: IO[str]) -> None:
         super().__init__(stream, ShowOptions())
-        self.records = 0
+        self.records = self.spans = self.traces = self.failed = 0
+        self.shown: dict[tuple[str, bool], SpanTrace] = {}
+        """By the root's name and whether anything failed in it, the first of each."""
 
-    def takes_row(self, item: Item) -> bool:
-        """Only the first log records; the others are counted."""
-        if item.signal != LOGS:
-            return super().takes_row(item)
+    def takes_row(self, entry: Entry) -> bool:
+        """Only the first log records; the others are counted, and traces wait for the end."""
+        if isinstance(entry, SpanTrace):
+            self._add_trace(entry)
+            return False
+        if entry.signal != LOGS:
+            return super().takes_row(entry)
         self.records += 1
         return self.records <= _SHOWN_ROWS
 
     def close(self, *, stopped: bool) -> None:
-        """The rest of the rows in one line, then the summary."""
+        """The rest of the log records in one line, then the traces and the metrics."""
         self._table.close()
-        rest = self.records - _SHOWN_ROWS
-        if rest > 0:
-            mark = "…" if self.screen.unicode else "..."
-            self.screen.line((f"{mark} and {counted(rest, 'more log record')}", "dim"))
+        self._rest(self.records - _SHOWN_ROWS, "more log record")
+        if self.shown:
+            self._show_traces()
         super().close(stopped=stopped)
 
+    def _add_trace(self, trace: SpanTrace) -> None:
+        failed = any(has_failed(member.span) for member in trace.members)
+        self.traces += 1
+        self.spans += len(trace.members)
+        self.failed += failed
+        self.shown.setdefault((trace.members[-1].span.name, failed), trace)
 
-def _next_commands(name: str) -> list[tuple[str, str]]:
+    def _show_traces(self) -> None:
+        self.screen.line()
+        self.screen.line(
+            ("Traces", "bold underline"),
+            (f"  {counted(self.traces, 'trace')} ({self.failed:,} with failures)", "dim"),
+            (f", {counted(self.spans, 'span')}", "dim"),
+        )
+        self.screen.line()
+        table = RowTable(self.screen, head=False)
+        for trace in self.shown.values():
+            show_entry(trace, table, wide=False)
+        table.close()
+        self._rest(self.traces - len(self.shown), "more trace")
+
+    def _rest(self, count: int, noun: str) -> None:
+        if count > 0:
+            mark = "…" if self.screen.unicode else "..."
+            self.screen.line((f"{mark} and {counted(count, noun)}", "dim"))
+
+
+def _next_commands(name: str, trace_id: str | None) -> list[tuple[str, str]]:
     from otel_etw.cli.demo_service import PROVIDER_NAME
 
+    one_trace = [(f"otel-etw view {name} --grep {trace_id}", "one request: logs, spans")] if trace_id else []
     return [
-        (f"otel-etw view {name} --signal logs --level warning", "what went wrong"),
+        (f"otel-etw view {name} --level warning", "what went wrong"),
+        *one_trace,
         (f"otel-etw view {name} --format jsonl", "everything, for programs"),
         (f"otel-etw info {name}", "the file itself"),
         (f"otel-etw guid {PROVIDER_NAME} metrics", "how to record the same on Windows"),

@@ -11,7 +11,7 @@ from otel_etw._version import __version__
 # Name -> what its help says in one line. The module of that name holds the command, named ``command``.
 _COMMANDS = {
     "demo": "Run a small instrumented service, then show the trace it wrote.",
-    "view": "Show log records, events and metrics of trace files.",
+    "view": "Show log records, spans, events and metrics of trace files.",
     "info": "Say who recorded trace files, what is in them, and what was lost.",
     "guid": "Print provider GUIDs, and how to record these providers on Windows.",
 }
@@ -45,7 +45,7 @@ def cli() -> None:
     \b
     Examples:
       otel-etw demo                          see all of it work, in seconds
-      otel-etw view app.etl                  logs and events in time order, metrics summed up
+      otel-etw view app.etl                  logs, spans and events by time, metrics summed up
       otel-etw info app.etl                  recorder, contents, losses, damage
       otel-etw guid MyCompany_MyApp          its GUID, and how to record it on Windows
     """

@@ -39,5 +39,5 @@ def command(files: tuple[str, ...], as_json: bool, everything: bool) -> None:
             continue
         if number:
             screen.line()
-        for spans in info_lines(info, everything=everything):
-            screen.wrapped(spans, LABEL_INDENT)
+        for pieces in info_lines(info, everything=everything):
+            screen.wrapped(pieces, LABEL_INDENT)

@@ -9,7 +9,7 @@ from fnmatch import translate
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from otel_etw.layouts.items import LogItem
+from otel_etw.layouts.items import LogItem, SpanItem
 from otel_etw.outputs.items import Item
 from otel_etw.outputs.rows import row_of
 
@@ -83,11 +83,13 @@ class Selection:
         return self.grep is None or self.grep.search(searched_text(item)) is not None
 
     def _event_name_fits(self, item: Item) -> bool:
-        """The ETW event's name (or number), or the name that the log record itself has."""
+        """The ETW event's name (or number), or the name that the log record or span itself has."""
         event = item.event
         names = [event.name if event.name is not None else str(event.descriptor.id)]
         if isinstance(item.content, LogItem) and item.content.event_name:
             names.append(item.content.event_name)
+        if isinstance(item.content, SpanItem):
+            names.append(item.content.name)
         return any(map(self._event_fits, names))
 
 
@@ -95,8 +97,11 @@ def searched_text(item: Item) -> str:
     """What ``--grep`` searches: the row's text, the lines below it, and the full ids."""
     row = row_of(item)
     parts = [row.source, "".join(text for text, _ in row.text), *row.block]
-    if isinstance(item.content, LogItem):
+    if isinstance(item.content, (LogItem, SpanItem)):
         parts += [item.content.trace_id or "", item.content.span_id or ""]
+    if isinstance(item.content, SpanItem):
+        parts.append(item.content.parent_span_id or "")
+        parts += [f"{link.trace_id}/{link.span_id}" for link in item.content.links]
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""``otel-etw view``: log records, events and metrics of trace files, for people or for programs."""
+"""``otel-etw view``: log records, spans, events and metrics of trace files, for people or for programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from otel_etw.cli.reading import Traces
 from otel_etw.cli.running import warn
 from otel_etw.cli.selection import Selection, parse_level
-from otel_etw.cli.showing import ShowOptions, output_for, selected_items, show
+from otel_etw.cli.showing import ShowOptions, output_for, selected_entries, show
 from otel_etw.cli.times import parse_time
 from otel_etw.outputs.items import SIGNALS
 from otel_etw.outputs.numbers import counted
@@ -35,7 +35,7 @@ from otel_etw.outputs.numbers import counted
     "events",
     metavar="NAME",
     multiple=True,
-    help="Only ETW events, or log records with an event name, of this name (wildcards * and ?); repeatable.",
+    help="Only ETW events, spans, or log records with an event name, of this name (wildcards); repeatable.",
 )
 @click.option(
     "--level",
@@ -57,6 +57,7 @@ from otel_etw.outputs.numbers import counted
     help="For people, or one JSON object per line.",
 )
 @click.option("--points", is_flag=True, help="Each metric data point as a row, instead of a summary.")
+@click.option("--spans", is_flag=True, help="Each span as a row, instead of a tree for each trace.")
 @click.option("--wide", is_flag=True, help="Full ids and times, provider, process, thread, keyword.")
 @click.option("--all-records", is_flag=True, help="Records of the kernel and of merging tools, too.")
 @click.option("--local/--utc", default=False, help="Time zone shown, and assumed where none is given [UTC].")
@@ -74,11 +75,15 @@ def command(
     file_order: bool,
     format_: str,
     points: bool,
+    spans: bool,
     wide: bool,
     all_records: bool,
     local: bool,
 ) -> None:
-    """Show what trace files hold: log records and events as rows in time order, metrics as a summary.
+    """Show what trace files hold: log records, events and trees of spans in time order, metrics as a summary.
+
+    The spans of a trace make one row with a tree below it, at the time when the last of them ended. Beside
+    each span stand its start, counted from that of the trace, its duration, and a bar that shows both.
 
     Times without a zone are UTC (with --local, the time of this machine); 30s, 10m, 2h, 1d and 1w are
     counted back from now. Of several values of one option one has to fit, of several options all.
@@ -88,6 +93,8 @@ def command(
       otel-etw view app.etl
       otel-etw view app.etl --level warning --since 10m
       otel-etw view app.etl other.etl --provider "MyCompany_*" --grep "timeout|refused"
+      otel-etw view app.etl --signal spans --grep failed
+      otel-etw view app.etl --grep 4bf92f3577b34da6a3ce929d0e0e4736
       otel-etw view app.etl --signal metrics
       otel-etw view app.etl --tail 20 --wide
       otel-etw view app.etl --format jsonl | jq .body
@@ -105,11 +112,11 @@ def command(
         grep=None if grep is None else _pattern(grep),
         all_records=all_records,
     )
-    options = ShowOptions(format_, points, wide, local, file_order, limit, tail)
+    options = ShowOptions(format_, points, spans, wide, local, file_order, limit, tail)
     with Traces(files) as traces:
         output = output_for(sys.stdout, options)
-        items = selected_items(traces, selection, file_order=file_order)
-        shown = show(items, output, options, before_output=_bar_remover(traces))
+        entries = selected_entries(traces, selection, options)
+        shown = show(entries, output, options, before_output=_bar_remover(traces))
         sys.stdout.flush()
         traces.report()
         if not shown.stopped:

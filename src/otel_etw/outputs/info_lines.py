@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from otel_etw.etl.reader import Trace
 from otel_etw.etl.trace_header import TraceHeader
+from otel_etw.outputs.items import EVENTS, SIGNALS
 from otel_etw.outputs.numbers import bytes_text, counted, duration_text, number_text, time_text
-from otel_etw.outputs.rows import LEVEL_STYLES, Spans, level_text
+from otel_etw.outputs.pieces import Pieces
+from otel_etw.outputs.rows import LEVEL_STYLES, level_text
 from otel_etw.outputs.text import printable
 from otel_etw.outputs.trace_info import Inventory, TraceInfo, clock_name, flag_names, providers_of
 
@@ -20,7 +23,7 @@ _LISTED_EVENTS = 12
 _LISTED_DAMAGE = 20
 
 
-def info_lines(info: TraceInfo, *, everything: bool = False) -> Iterator[Spans]:
+def info_lines(info: TraceInfo, *, everything: bool = False) -> Iterator[Pieces]:
     """The whole report of one file; long lists are cut with a count of the rest unless ``everything``."""
     trace, inventory = info.trace, info.inventory
     yield [(printable(trace.path), "bold")]
@@ -74,6 +77,8 @@ def _contents(trace: Trace, inventory: Inventory) -> Iterator[tuple[str, str]]:
     yield "size", f"{bytes_text(trace.size_bytes)}, {buffers}{packed}"
     kinds = ", ".join(f"{kind} {number_text(count)}" for kind, count in inventory.kinds.most_common())
     yield "records", f"{number_text(inventory.records)}: {kinds}" if kinds else "none"
+    if set(inventory.signals) - {EVENTS}:
+        yield "signals", signals_text(inventory.signals)
     levels = ", ".join(
         f"{level_text(level) if level else 'always'} {number_text(count)}"
         for level, count in sorted(inventory.levels.items())
@@ -82,7 +87,7 @@ def _contents(trace: Trace, inventory: Inventory) -> Iterator[tuple[str, str]]:
         yield "levels", levels
 
 
-def _state(trace: Trace, everything: bool) -> Iterator[Spans]:
+def _state(trace: Trace, everything: bool) -> Iterator[Pieces]:
     header, damage = trace.header, trace.damage
     lost = header.events_lost or header.buffers_lost
     lost_text = f"{counted(header.events_lost, 'event')}, {counted(header.buffers_lost, 'buffer')}"
@@ -105,18 +110,20 @@ def _state(trace: Trace, everything: bool) -> Iterator[Spans]:
         yield [(f"    and {number_text(rest)} more", "dim")]
 
 
-def _counts(inventory: Inventory, everything: bool) -> Iterator[Spans]:
+def _counts(inventory: Inventory, everything: bool) -> Iterator[Pieces]:
     providers = providers_of(inventory)
     if not providers:
         return
     width = len(number_text(providers[0][1]))
     shown = providers if everything else providers[:_LISTED_PROVIDERS]
     for (name, identity), total, events in shown:
+        signals = inventory.provider_signals.get((name, identity), Counter())
         yield []
         yield [
             (f"  {number_text(total):>{width}}  ", "bold"),
             (printable(name) if name else str(identity or "no provider"), "bold blue"),
             (f"  {identity}" if name and identity else "", "dim"),
+            (f"  {signals_text(signals)}" if set(signals) - {EVENTS} else "", ""),
         ]
         listed = events if everything else events[:_LISTED_EVENTS]
         for event, level, count in listed:
@@ -130,7 +137,12 @@ def _counts(inventory: Inventory, everything: bool) -> Iterator[Spans]:
     yield from _rest(len(providers) - len(shown), "provider", width)
 
 
-def _rest(count: int, noun: str, width: int) -> Iterator[Spans]:
+def signals_text(signals: Mapping[str, int]) -> str:
+    """What events hold, such as ``logs 1,200, spans 300``, in the order of the signals."""
+    return ", ".join(f"{signal} {number_text(signals[signal])}" for signal in SIGNALS if signals.get(signal))
+
+
+def _rest(count: int, noun: str, width: int) -> Iterator[Pieces]:
     if count > 0:
         yield [(f"  {'':{width}}    and {counted(count, f'more {noun}')} (--all lists them)", "dim")]
 

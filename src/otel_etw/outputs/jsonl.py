@@ -2,9 +2,10 @@
 
 Every line has ``signal``, ``time`` (ISO 8601, UTC, nanoseconds), ``time_unix_nano`` and ``etw`` (what ETW
 says of the event: provider, descriptor, process ...). Beside them stand the attributes of
-:class:`~otel_etw.layouts.items.LogItem` or :class:`~otel_etw.layouts.items.MetricPoint` under their own
-names, or ``fields`` for a plain event (and ``payload``, hexadecimal, as far as it was not decoded). What
-an event does not carry is left out. Values follow :func:`otel_etw.outputs.text.jsonable`.
+:class:`~otel_etw.layouts.items.LogItem`, :class:`~otel_etw.layouts.items.SpanItem` or
+:class:`~otel_etw.layouts.items.MetricPoint` under their own names (a span's ``time`` is its end, and it has
+``duration_ns`` too), or ``fields`` for a plain event (and ``payload``, hexadecimal, as far as it was not
+decoded). What an event does not carry is left out. Values follow :func:`otel_etw.outputs.text.jsonable`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from otel_etw.layouts.items import SpanItem
 from otel_etw.outputs.items import Item
 from otel_etw.outputs.numbers import iso_time
 from otel_etw.outputs.text import json_line
@@ -34,6 +36,8 @@ def item_document(item: Item) -> dict[str, Any]:
         "time_unix_nano": item.time_unix_nano,
     }
     document.update(_event_part(item.event) if item.content is None else _members(item.content))
+    if isinstance(item.content, SpanItem):
+        document["duration_ns"] = item.content.duration_ns
     document["etw"] = _etw_part(item.event)
     if item.file:
         document["file"] = item.file

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from otel_etw.outputs.histograms import Histogram, Picture
 from otel_etw.outputs.metric_summary import QUANTILES, Metric, MetricSummary, Series
 from otel_etw.outputs.numbers import counted, number_text
-from otel_etw.outputs.rows import Spans, attribute_spans
+from otel_etw.outputs.pieces import Pieces, attribute_pieces
 from otel_etw.outputs.text import printable
 
 _DIGITS = 3
@@ -23,7 +23,7 @@ Cell = tuple[str, str]
 
 def summary_lines(
     summary: MetricSummary, *, unicode: bool, wide: bool = False, width: int | None = None
-) -> Iterator[Spans]:
+) -> Iterator[Pieces]:
     """The whole summary, an empty line before each metric; services are named where there are several.
 
     Where a row of a table is wider than ``width`` cells, attributes stand in lines of their own.
@@ -50,13 +50,13 @@ Source = tuple[str | None, str | None, str]
 """Service, instance, and the whole resource as text."""
 
 
-def _sources(summary: MetricSummary) -> dict[Source, Spans]:
+def _sources(summary: MetricSummary) -> dict[Source, Pieces]:
     """Where the metrics come from: service and instance, and what tells resources of equal ones apart."""
     resources = {metric.key[:3]: metric.resource for metric in summary}
     alike: dict[tuple[str | None, str | None], list[Mapping[str, Any]]] = {}
     for (name, instance, _), resource in resources.items():
         alike.setdefault((name, instance), []).append(resource)
-    sources: dict[Source, Spans] = {}
+    sources: dict[Source, Pieces] = {}
     for (name, instance, text), resource in resources.items():
         others = alike[name, instance]
         telling = {
@@ -65,7 +65,7 @@ def _sources(summary: MetricSummary) -> dict[Source, Spans]:
             if any(key not in other or repr(other[key]) != repr(value) for other in others)
         }
         service = " ".join(printable(part) for part in (name, instance) if part) or "no service"
-        sources[name, instance, text] = [(service, "blue"), *attribute_spans(telling)]
+        sources[name, instance, text] = [(service, "blue"), *attribute_pieces(telling)]
     return sources
 
 
@@ -76,48 +76,48 @@ def bars(picture: Picture, *, unicode: bool) -> str:
     return "".join(blocks[0] if count <= 0 else blocks[1 + count * 7 // highest] for count in picture.counts)
 
 
-def _heading(metric: Metric, wide: bool) -> Spans:
+def _heading(metric: Metric, wide: bool) -> Pieces:
     key = metric.key
     kind = key.kind.replace("_", " ")
     if key.kind == "sum":
         kind = "counter" if key.is_monotonic else "up-down counter"
     facts = [printable(key.unit), kind, key.temporality or "", counted(metric.points, "data point")]
-    spans: Spans = [
+    pieces: Pieces = [
         (printable(key.name), "bold cyan"),
         ("  " + ", ".join(fact for fact in facts if fact), ""),
     ]
     if metric.description:
-        spans.append((f"  {printable(metric.description)}", "dim"))
+        pieces.append((f"  {printable(metric.description)}", "dim"))
     if wide and key.scope_name:
-        spans.append((f"  scope={printable(key.scope_name)} {printable(key.scope_version)}".rstrip(), "dim"))
-    return spans
+        pieces.append((f"  scope={printable(key.scope_name)} {printable(key.scope_version)}".rstrip(), "dim"))
+    return pieces
 
 
-def _table(metric: Metric, unicode: bool, width: int | None) -> Iterator[Spans]:
+def _table(metric: Metric, unicode: bool, width: int | None) -> Iterator[Pieces]:
     all_series = list(metric.series.values())
     cells = [_cells(series) for series in all_series]
     titles = list(dict.fromkeys(title for row in cells for title, _ in row))
     lines = _aligned([titles, *([dict(row).get(title, "") for title in titles] for row in cells)])
     pictures = _pictures(all_series, unicode)
-    attributes = [attribute_spans(series.attributes) + _run_spans(series) for series in all_series]
-    rows: list[Spans] = [
+    attributes = [attribute_pieces(series.attributes) + _run_pieces(series) for series in all_series]
+    rows: list[Pieces] = [
         [(line, ""), (picture, "green")] for line, picture in zip(lines[1:], pictures, strict=True)
     ]
     if len(titles) > 1:
         yield [(lines[0], "dim")]
-    if _fit(width, (row + spans for row, spans in zip(rows, attributes, strict=True))):
-        yield from (row + spans for row, spans in zip(rows, attributes, strict=True))
+    if _fit(width, (row + pieces for row, pieces in zip(rows, attributes, strict=True))):
+        yield from (row + pieces for row, pieces in zip(rows, attributes, strict=True))
         return
     picture_apart = not _fit(width, rows)
-    for (numbers, picture), spans in zip(rows, attributes, strict=True):
-        if spans:
-            yield spans
+    for (numbers, picture), pieces in zip(rows, attributes, strict=True):
+        if pieces:
+            yield pieces
         yield [numbers] if picture_apart else [numbers, picture]
         if picture_apart and picture[0]:
             yield [("  ", ""), picture]
 
 
-def _run_spans(series: Series) -> Spans:
+def _run_pieces(series: Series) -> Pieces:
     """Of a cumulative series, how often it started; what its value is made of then is no single point."""
     return [(f"  {counted(len(series.runs), 'start')}", "dim")] if len(series.runs) > 1 else []
 
@@ -130,12 +130,12 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _fit(width: int | None, rows: Iterable[Spans]) -> bool:
+def _fit(width: int | None, rows: Iterable[Pieces]) -> bool:
     return width is None or all(_cells_of(row) <= width for row in rows)
 
 
-def _cells_of(spans: Spans) -> int:
-    return sum(cell_len(text) for text, _ in spans)
+def _cells_of(pieces: Pieces) -> int:
+    return sum(cell_len(text) for text, _ in pieces)
 
 
 def _cells(series: Series) -> list[Cell]:

@@ -6,6 +6,7 @@ import math
 from datetime import datetime, timedelta, timezone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_UNITS = ((1, "ns"), (10**3, "us"), (10**6, "ms"), (10**9, "s"))
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -41,11 +42,9 @@ def duration_text(nanoseconds: int) -> str:
     """A length of time in its natural unit: ``12.3 ms``, ``4.2 s``, ``1:02:03``, ``2 days 01:00:00``."""
     if nanoseconds < 0:
         return "-" + duration_text(-nanoseconds)
-    for limit_ns, unit_ns, unit in ((10**3, 1, "ns"), (10**6, 10**3, "us"), (10**9, 10**6, "ms")):
-        if nanoseconds < limit_ns:
-            return f"{nanoseconds / unit_ns:.3g} {unit}"
     if nanoseconds < 60 * 10**9:
-        return f"{nanoseconds / 1e9:.3g} s"
+        unit_ns, unit = next(pair for pair in _UNITS if nanoseconds < 999.5 * pair[0])
+        return f"{nanoseconds / unit_ns:.3g} {unit}"
     days, seconds = divmod(nanoseconds // 10**9, 86400)
     clock = f"{seconds // 3600}:{seconds % 3600 // 60:02}:{seconds % 60:02}"
     return f"{days} day{'s' if days > 1 else ''} {clock}" if days else clock

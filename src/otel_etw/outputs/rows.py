@@ -5,24 +5,23 @@ All text of the trace has passed through :mod:`.text` when it gets into a :class
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_etw.layouts.items import LogItem, MetricPoint
+from otel_etw.layouts.items import LogItem, MetricPoint, SpanItem
 from otel_etw.outputs.items import Item
 from otel_etw.outputs.numbers import number_text
+from otel_etw.outputs.pieces import Pieces, attribute_pieces, cut_pieces, trace_text, without_code
+from otel_etw.outputs.span_text import FAILED_STYLE, has_failed, span_text
 from otel_etw.outputs.text import is_multiline, lines_of, plain_text, printable, value_text
 from otel_etw.tracelogging.decode import to_dict
 
 if TYPE_CHECKING:
     from otel_etw.etl.event import Event
 
-Spans = list[tuple[str, str]]
-"""Pieces of one line: (text, style), the style in rich's words, empty for none."""
-
 SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 LEVELS = ("-", "CRIT", "ERROR", "WARN", "INFO", "VERB")
+SPAN_LEVEL = "SPAN"
 LEVEL_STYLES = {
     "CRIT": "bold white on red",
     "FATAL": "bold white on red",
@@ -32,11 +31,9 @@ LEVEL_STYLES = {
     "DEBUG": "cyan",
     "VERB": "cyan",
     "TRACE": "dim cyan",
+    SPAN_LEVEL: "magenta",
 }
-SHORT_ID = 8
-_TRACE_ID_CHARS, _SPAN_ID_CHARS = 32, 16
 _PAYLOAD_PREVIEW_BYTES = 16
-_CODE_KEYS = ("code.file.path", "code.line.number", "code.function.name")
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,14 @@ class Row:
     level: str
     source: str
     trace: str
-    text: Spans
+    text: Pieces
     block: tuple[str, ...] = ()
+    has_failed: bool = False
 
     @property
     def level_style(self) -> str:
         """The style of the level's column, by its word without a number (``ERROR2`` is an error)."""
-        return LEVEL_STYLES.get(self.level.rstrip("234"), "dim")
+        return FAILED_STYLE if self.has_failed else LEVEL_STYLES.get(self.level.rstrip("234"), "dim")
 
 
 def row_of(item: Item, *, wide: bool = False) -> Row:
@@ -61,6 +59,8 @@ def row_of(item: Item, *, wide: bool = False) -> Row:
     content = item.content
     if isinstance(content, LogItem):
         return _log_row(item, content, wide)
+    if isinstance(content, SpanItem):
+        return _span_row(item, content, wide)
     if isinstance(content, MetricPoint):
         return _point_row(item, content, wide)
     return _event_row(item, wide)
@@ -80,14 +80,6 @@ def level_text(level: int) -> str:
     return LEVELS[level] if level < len(LEVELS) else f"L{level}"
 
 
-def attribute_spans(attributes: Mapping[str, object]) -> Spans:
-    """``key=value`` pairs, each after two spaces or one."""
-    spans: Spans = []
-    for key, value in attributes.items():
-        spans += [("  ", ""), (f"{printable(str(key))}=", "dim"), (value_text(value), "cyan")]
-    return spans
-
-
 def point_text(point: MetricPoint) -> str:
     """What one data point says, in a few words."""
     unit = f" {printable(point.unit)}" if point.unit not in ("", "1") else ""
@@ -98,62 +90,74 @@ def point_text(point: MetricPoint) -> str:
     return f"{shown}{unit}"
 
 
+def notes_of(item: Item, *, wide: bool, source: str = "") -> Pieces:
+    """What is to be said of an item's event: where it comes from, if ``wide``, and what could not be read."""
+    pieces = _wide_pieces(item, source) if wide else []
+    return [*pieces, (f"  [{printable('; '.join(item.problems))}]", "yellow")] if item.problems else pieces
+
+
+def _span_row(item: Item, span: SpanItem, wide: bool) -> Row:
+    name = span.service_name or _provider(item.event)
+    trace = trace_text(span.trace_id, span.span_id, wide)
+    text = span_text(span, duration=True, wide=wide) + notes_of(item, wide=wide, source=name)
+    time = span.end_time_unix_nano
+    return Row(time, SPAN_LEVEL, printable(name), trace, text, has_failed=has_failed(span))
+
+
 def _log_row(item: Item, log: LogItem, wide: bool) -> Row:
     block: list[str] = []
-    spans: Spans = []
+    pieces: Pieces = []
     if log.event_name:
-        spans.append((f"{printable(log.event_name)} ", "bold"))
+        pieces.append((f"{printable(log.event_name)} ", "bold"))
     body_lines = lines_of(log.body) if isinstance(log.body, str) else [plain_text(log.body)]
-    spans.append(("" if log.body is None else body_lines[0], ""))
+    pieces.append(("" if log.body is None else body_lines[0], ""))
     block += body_lines[1:]
-    attributes, source = (log.attributes, "") if wide else _without_code(log.attributes)
-    spans += attribute_spans({k: v for k, v in attributes.items() if not is_multiline(v)})
+    attributes, source = (log.attributes, "") if wide else without_code(log.attributes)
+    pieces += attribute_pieces({k: v for k, v in attributes.items() if not is_multiline(v)})
     if log.event_id is not None:
-        spans += attribute_spans({"event_id": log.event_id})
+        pieces += attribute_pieces({"event_id": log.event_id})
     if source:
-        spans.append((f"  {source}", "dim"))
+        pieces.append((f"  {source}", "dim"))
     for key, value in attributes.items():
         if is_multiline(value):
             block += [f"{printable(key)}:", *lines_of(str(value).rstrip("\r\n"))]
-    for key, length in log.truncated.items():
-        spans.append((f"  ({printable(key)} cut, was {number_text(length)} bytes)", "yellow"))
+    pieces += cut_pieces(log.truncated)
     name = log.service_name or _provider(item.event)
-    trace = _trace_text(log.trace_id, log.span_id, wide)
-    return _row(item, log.time_unix_nano, severity_text(log), name, trace, spans, block, wide)
+    trace = trace_text(log.trace_id, log.span_id, wide)
+    return _row(item, log.time_unix_nano, severity_text(log), name, trace, pieces, block, wide)
 
 
 def _point_row(item: Item, point: MetricPoint, wide: bool) -> Row:
     kind = " ".join(part for part in (point.temporality, point.kind) if part).replace("_", " ")
-    spans: Spans = [
+    pieces: Pieces = [
         (f"{printable(point.metric_name)} ", "bold"),
         (point_text(point), ""),
         (f"  {kind}", "dim"),
     ]
-    spans += attribute_spans(point.attributes)
+    pieces += attribute_pieces(point.attributes)
     name = point.service_name or _provider(item.event)
-    return _row(item, point.time_unix_nano, "METRIC", name, "", spans, [], wide)
+    return _row(item, point.time_unix_nano, "METRIC", name, "", pieces, [], wide)
 
 
 def _event_row(item: Item, wide: bool) -> Row:
     event = item.event
     block: list[str] = []
-    spans: Spans = [(f"{_event_name(event)}", "bold")]
+    pieces: Pieces = [(f"{_event_name(event)}", "bold")]
     values = event.values
     if event.descriptor.opcode in (1, 2) and event.metadata is not None:
-        spans.append((" start" if event.descriptor.opcode == 1 else " stop", "magenta"))
+        pieces.append((" start" if event.descriptor.opcode == 1 else " stop", "magenta"))
     if len(values) == 1 and isinstance(values[0].value, str):
         first, *block = lines_of(values[0].value.rstrip("\r\n"))
-        spans.append((f"  {first}", ""))
+        pieces.append((f"  {first}", ""))
     elif event.metadata is None:
-        spans += _raw_spans(event)
+        pieces += _raw_pieces(event)
     else:
         for value in values:
-            spans += attribute_spans(to_dict((value,)))
+            pieces += attribute_pieces(to_dict((value,)))
     if event.metadata is not None and event.trailing:
-        spans.append((f"  and {number_text(len(event.trailing))} bytes that are not described", "dim"))
-    return _row(
-        item, event.timestamp_ns, level_text(event.descriptor.level), _provider(event), "", spans, block, wide
-    )
+        pieces.append((f"  and {number_text(len(event.trailing))} bytes that are not described", "dim"))
+    level = level_text(event.descriptor.level)
+    return _row(item, event.timestamp_ns, level, _provider(event), "", pieces, block, wide)
 
 
 def _row(
@@ -162,25 +166,22 @@ def _row(
     level: str,
     source: str,
     trace: str,
-    spans: Spans,
+    pieces: Pieces,
     block: list[str],
     wide: bool,
 ) -> Row:
-    if wide:
-        spans = spans + _wide_spans(item, source)
-    if item.problems:
-        spans = [*spans, (f"  [{printable('; '.join(item.problems))}]", "yellow")]
-    return Row(time_unix_nano, level, printable(source), trace, spans, tuple(block))
+    text = pieces + notes_of(item, wide=wide, source=source)
+    return Row(time_unix_nano, level, printable(source), trace, text, tuple(block))
 
 
-def _wide_spans(item: Item, source: str) -> Spans:
+def _wide_pieces(item: Item, source: str) -> Pieces:
     event = item.event
     facts: dict[str, object] = {}
     if item.content is not None:
         facts["instance"] = item.content.service_instance_id
     if source != _provider(event):
         facts["provider"] = _provider(event)
-    if item.content is not None and event.name != "Log":
+    if item.content is not None and event.name not in ("Log", "Span"):
         facts["event"] = event.name
     facts["pid"], facts["tid"], facts["cpu"] = event.process_id, event.thread_id, event.processor
     facts["keyword"] = f"{event.descriptor.keyword:#x}"
@@ -190,17 +191,17 @@ def _wide_spans(item: Item, source: str) -> Spans:
     return [(f"  {shown}", "dim")]
 
 
-def _raw_spans(event: Event) -> Spans:
+def _raw_pieces(event: Event) -> Pieces:
     """What is known of an event without a description: its numbers, and the first bytes of its payload."""
     descriptor = event.descriptor
     facts: list[tuple[str, object]] = [("opcode", descriptor.opcode), ("task", descriptor.task)]
-    spans = [(f"  {name}={value}", "dim") for name, value in facts if value]
+    pieces = [(f"  {name}={value}", "dim") for name, value in facts if value]
     size = len(event.payload)
     if size:
         preview = bytes(event.payload[:_PAYLOAD_PREVIEW_BYTES]).hex()
         dots = "..." if size > _PAYLOAD_PREVIEW_BYTES else ""
-        spans += [(f"  {size} bytes ", "dim"), (f"0x{preview}{dots}", "cyan")]
-    return spans
+        pieces += [(f"  {size} bytes ", "dim"), (f"0x{preview}{dots}", "cyan")]
+    return pieces
 
 
 def _event_name(event: Event) -> str:
@@ -213,22 +214,3 @@ def _event_name(event: Event) -> str:
 
 def _provider(event: Event) -> str:
     return event.provider_name or (str(event.provider_id) if event.provider_id else "-")
-
-
-def _without_code(attributes: Mapping[str, object]) -> tuple[Mapping[str, object], str]:
-    """The attributes without the place in the source, and that place in short."""
-    path = attributes.get(_CODE_KEYS[0])
-    if not isinstance(path, str):
-        return attributes, ""
-    name = path.replace("\\", "/").rpartition("/")[2]
-    line = attributes.get(_CODE_KEYS[1])
-    rest = {key: value for key, value in attributes.items() if key not in _CODE_KEYS}
-    return rest, printable(f"{name}:{line}" if line is not None else name)
-
-
-def _trace_text(trace_id: str | None, span_id: str | None, wide: bool) -> str:
-    if not trace_id:
-        return ""
-    # An event may give any text for an id; no more of it is shown than an id has.
-    trace, span = trace_id[:_TRACE_ID_CHARS], (span_id or "")[:_SPAN_ID_CHARS]
-    return printable(f"{trace}/{span}" if wide else trace[:SHORT_ID])

@@ -12,9 +12,12 @@ from rich.style import Style
 from rich.text import Text
 
 from otel_etw.outputs.numbers import time_text
-from otel_etw.outputs.rows import Row, Spans
+from otel_etw.outputs.pieces import Pieces
+from otel_etw.outputs.rows import Row
+from otel_etw.outputs.span_lines import Tree, tree_columns
 
 _LOOKAHEAD_ROWS = 100
+_LOOKAHEAD_SPANS = 2_000
 _SOURCE_CELLS = 28
 _WIDE_SOURCE_CELLS = 80
 _LEVEL_CELLS = 6
@@ -35,38 +38,40 @@ class Screen:
         self._plain = self._console.color_system is None or self._console.no_color
         self._styles: dict[str, Style] = {}
         self.width = self._console.width if stream.isatty() else None
-        self.unicode = can_encode("▁▂▃▄▅▆▇█…│", stream)
+        self.unicode = can_encode("▁▂▃▄▅▆▇█…│├└─━╸╺", stream)
 
     @property
     def console(self) -> Console:
         """rich's view of the same stream."""
         return self._console
 
-    def line(self, *spans: tuple[str, str]) -> None:
+    def line(self, *pieces: tuple[str, str]) -> None:
         """Write one line made of (text, style) pieces."""
         if self._plain:
-            self._stream.write("".join(text for text, _ in spans).rstrip() + "\n")
+            self._stream.write("".join(text for text, _ in pieces).rstrip() + "\n")
         elif self._console.legacy_windows:
-            self._console.print(Text.assemble(*spans), soft_wrap=True)
+            self._console.print(Text.assemble(*pieces), soft_wrap=True)
         else:
-            self._stream.write("".join(self._styled(text, style) for text, style in spans) + "\n")
+            self._stream.write("".join(self._styled(text, style) for text, style in pieces) + "\n")
 
-    def wrapped(self, spans: Spans, indent: int) -> None:
-        """Write a line; what does not fit the terminal continues below, ``indent`` cells in.
+    def wrapped(self, pieces: Pieces, indent: int, guide: str = "") -> None:
+        """Write a line; what does not fit the terminal continues below, ``indent`` cells in, after ``guide``.
 
-        Less far in where the terminal is too narrow for that. A terminal never gets to break a line by
-        itself: what continues at its left edge could pass for a line of its own.
+        Less far in, and without ``guide``, where the terminal is too narrow for that. A terminal never gets
+        to break a line by itself: what continues at its left edge could pass for a line of its own.
         """
         width = self.width
-        if width is None or _cells(spans) <= width:
-            self.line(*spans)
+        if width is None or _cells(pieces) <= width:
+            self.line(*pieces)
             return
-        indent = self.fitting(indent)
-        text = Text.assemble(*spans, end="")
-        first, *rest = _wrap(self._console, text, width, indent)
+        wanted = indent + cell_len(guide)
+        fitting = self.fitting(wanted)
+        margin = " " * indent + guide if fitting == wanted else " " * fitting
+        text = Text.assemble(*pieces, end="")
+        first, *rest = _wrap(self._console, text, width, fitting)
         self.line(*first)
-        for spans_below in rest:
-            self.line((" " * indent, ""), *spans_below)
+        for pieces_below in rest:
+            self.line((margin, "dim"), *pieces_below)
 
     def fitting(self, indent: int) -> int:
         """``indent``, or a small one if that leaves no room for text."""
@@ -89,22 +94,25 @@ class RowTable:
     Call :meth:`close` at the end: the first rows are held back until the widths are known.
     """
 
-    def __init__(self, screen: Screen, *, wide: bool = False, local: bool = False) -> None:
+    def __init__(self, screen: Screen, *, wide: bool = False, local: bool = False, head: bool = True) -> None:
         self._screen = screen
+        self._head = head
         self._wide = wide
         self._local = local
-        self._waiting: list[Row] | None = []
+        self._waiting: list[tuple[Row, Tree | None]] | None = []
+        self._waiting_spans = 0
         self._source_cells = self._trace_cells = 0
         self.rows = 0
 
-    def add(self, row: Row) -> None:
-        """Show ``row``, at once or with the rows that still wait."""
+    def add(self, row: Row, tree: Tree | None = None, *, spans: int = 0) -> None:
+        """Show ``row``, and below it a ``tree`` of so many ``spans``, now or with the rows that wait."""
         self.rows += 1
         if self._waiting is None:
-            self._write(row)
+            self._write(row, tree)
             return
-        self._waiting.append(row)
-        if len(self._waiting) >= _LOOKAHEAD_ROWS:
+        self._waiting.append((row, tree))
+        self._waiting_spans += spans
+        if len(self._waiting) >= _LOOKAHEAD_ROWS or self._waiting_spans >= _LOOKAHEAD_SPANS:
             self.close()
 
     def close(self) -> None:
@@ -112,11 +120,12 @@ class RowTable:
         waiting, self._waiting = self._waiting or [], None
         if not waiting:
             return
-        for row in waiting:
+        for row, _ in waiting:
             self._fit(row)
-        self._write_head()
-        for row in waiting:
-            self._write(row)
+        if self._head:
+            self._write_head()
+        for row, tree in waiting:
+            self._write(row, tree)
 
     def _fit(self, row: Row) -> None:
         limit = _SOURCE_CELLS if self._screen.width is not None and not self._wide else _WIDE_SOURCE_CELLS
@@ -135,10 +144,10 @@ class RowTable:
         level, source = _cell("LEVEL", _LEVEL_CELLS), _cell("SOURCE", self._source_cells)
         self._screen.line((f"{zone:{len(time)}}  {level}  {source}  {trace}TEXT", "dim"))
 
-    def _write(self, row: Row) -> None:
+    def _write(self, row: Row, tree: Tree | None) -> None:
         self._fit(row)
         mark = "…" if self._screen.unicode else "~"
-        columns: Spans = [
+        columns: Pieces = [
             (time_text(row.time_unix_nano, digits=self._digits, local=self._local), "dim"),
             ("  ", ""),
             (_cell(row.level, _LEVEL_CELLS, mark), row.level_style),
@@ -151,6 +160,10 @@ class RowTable:
         indent = _cells(columns)
         self._screen.wrapped(columns + row.text, indent)
         self._write_block(row.block, indent)
+        if tree is not None:
+            left = tree_columns(len(columns[0][0]), indent, self._screen.width)
+            for line in tree(left, self._screen.unicode):
+                self._screen.wrapped(line.left + line.text, left.cells, line.guide)
 
     def _write_block(self, lines: Sequence[str], indent: int) -> None:
         """Lines below a row; where one of them is too wide for its place, all of them further left."""
@@ -175,8 +188,8 @@ def can_encode(text: str, stream: IO[str]) -> bool:
     return True
 
 
-def _cells(spans: Iterable[tuple[str, str]]) -> int:
-    return sum(cell_len(text) for text, _ in spans)
+def _cells(pieces: Iterable[tuple[str, str]]) -> int:
+    return sum(cell_len(text) for text, _ in pieces)
 
 
 def _cell(text: str, cells: int, mark: str = "") -> str:
@@ -186,7 +199,7 @@ def _cell(text: str, cells: int, mark: str = "") -> str:
     return text + " " * (cells - cell_len(text))
 
 
-def _wrap(console: Console, text: Text, width: int, indent: int) -> list[Spans]:
+def _wrap(console: Console, text: Text, width: int, indent: int) -> list[Pieces]:
     """Lines of ``width`` cells, all but the first ``indent`` cells shorter."""
     first = text.wrap(console, width, overflow="fold")[0]
     used = len(first.plain)
@@ -194,9 +207,9 @@ def _wrap(console: Console, text: Text, width: int, indent: int) -> list[Spans]:
         used += 1
     rest = text[used:]
     lines = [first, *rest.wrap(console, width - indent, overflow="fold")] if rest.plain else [first]
-    return [_spans_of(line, console) for line in lines]
+    return [_pieces_of(line, console) for line in lines]
 
 
-def _spans_of(line: Text, console: Console) -> Spans:
+def _pieces_of(line: Text, console: Console) -> Pieces:
     line.rstrip()
     return [(segment.text, str(segment.style) if segment.style else "") for segment in line.render(console)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from otel_etw.outputs.items import SignalFinder
 from otel_etw.outputs.numbers import iso_time
 
 if TYPE_CHECKING:
@@ -29,14 +30,22 @@ class EventKey(NamedTuple):
     level: int
 
 
+Provider = tuple["str | None", "UUID | None"]
+"""Name and GUID, as far as an event has them."""
+
+
 class Inventory:
     """Counts events as they pass; memory is bounded."""
 
     def __init__(self) -> None:
+        self._finder = SignalFinder()
         self.kinds: Counter[str] = Counter()
         self.levels: Counter[int] = Counter()
         self.events: Counter[EventKey | None] = Counter()
         """Under ``None`` what came after :data:`MAX_DIFFERENT` different ones."""
+        self.signals: Counter[str] = Counter()
+        """By what they hold; metrics are counted as requests, of which most have one data point."""
+        self.provider_signals: dict[Provider, Counter[str]] = {}
         self.first_unix_nano: int | None = None
         self.last_unix_nano: int | None = None
 
@@ -53,6 +62,10 @@ class Inventory:
         if event.kind not in _EVENT_KINDS:
             return
         self.levels[descriptor.level] += 1
+        signal = self._finder.signal_of(event)
+        self.signals[signal] += 1
+        if key is not None:
+            self.provider_signals.setdefault(key[:2], Counter())[signal] += 1
         time = event.timestamp_ns
         if self.first_unix_nano is None or time < self.first_unix_nano:
             self.first_unix_nano = time
@@ -140,10 +153,17 @@ def info_document(info: TraceInfo) -> dict[str, Any]:
         },
         "records": inventory.records,
         "record_kinds": dict(inventory.kinds.most_common()),
+        "signals": dict(inventory.signals.most_common()),
         "levels": {str(level): count for level, count in sorted(inventory.levels.items())},
         "providers": [
-            {"provider": name, "provider_id": identity, "count": count, "events": events}
-            for (name, identity), count, events in _by_provider(inventory)
+            {
+                "provider": provider[0],
+                "provider_id": provider[1],
+                "count": count,
+                "signals": dict(inventory.provider_signals.get(provider, Counter()).most_common()),
+                "events": events,
+            }
+            for provider, count, events in _by_provider(inventory)
         ],
         "not_listed": inventory.events.get(None, 0),
     }
@@ -151,9 +171,9 @@ def info_document(info: TraceInfo) -> dict[str, Any]:
 
 def providers_of(
     inventory: Inventory,
-) -> list[tuple[tuple[str | None, UUID | None], int, list[tuple[str, int, int]]]]:
+) -> list[tuple[Provider, int, list[tuple[str, int, int]]]]:
     """Per provider (name, GUID) its count and its (event, level, count), most frequent first."""
-    grouped: dict[tuple[str | None, UUID | None], list[tuple[str, int, int]]] = {}
+    grouped: dict[Provider, list[tuple[str, int, int]]] = {}
     for key, count in inventory.events.most_common():
         if key is not None:
             grouped.setdefault(key[:2], []).append((key.name, key.level, count))
@@ -177,9 +197,7 @@ def clock_name(clock_type: int) -> str:
     return names[clock_type] if 0 <= clock_type < len(names) else f"unknown ({int(clock_type)})"
 
 
-def _by_provider(
-    inventory: Inventory,
-) -> Iterable[tuple[tuple[str | None, UUID | None], int, list[dict[str, Any]]]]:
+def _by_provider(inventory: Inventory) -> Iterable[tuple[Provider, int, list[dict[str, Any]]]]:
     for provider, total, events in providers_of(inventory):
         listed = [{"event": name, "level": level, "count": count} for name, level, count in events]
         yield provider, total, listed
