@@ -15,6 +15,19 @@ SOURCE = Path(otel_etw.__file__).parent
 
 TOOLS = {"click", "rich", "numpy", "pyarrow", "duckdb", "nicegui", "pyspark", "pandas"}
 
+_WRITERS = {
+    *(
+        "emitter",
+        "environment",
+        "layouts",
+        "log_writer",
+        "observation",
+        "options",
+        "resource_facts",
+        "tracelogging",
+    ),
+}
+
 # Room -> rooms of this package that it may import. A room is a package, or a module directly under otel_etw.
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
@@ -24,19 +37,35 @@ ALLOWED: dict[str, set[str]] = {
     "etl": {"errors", "tracelogging"},
     "providers": {"errors", "tracelogging", "etl"},
     "sessions": {"errors", "tracelogging", "etl", "providers"},
-    "environment": {"errors", "tracelogging"},
-    "emitter": {"errors", "environment", "layouts", "providers", "sessions", "tracelogging"},
-    "logs": {"emitter", "environment", "errors", "layouts", "tracelogging"},
-    "metrics": {"emitter", "environment", "errors", "layouts", "tracelogging"},
+    "variables": {"sessions"},
+    "environment": {"errors", "etl", "layouts", "sessions", "tracelogging", "variables"},
+    "options": {"environment", "errors", "layouts", "tracelogging"},
+    "emitter": {"environment", "layouts", "providers", "sessions", "tracelogging"},
+    "observation": {"_version", "emitter", "environment"},
+    "resource_facts": {"layouts"},
+    "shape_cache": {"layouts"},
+    "log_writer": {"emitter", "layouts", "options", "providers", "shape_cache"},
+    "span_fields": {"layouts"},
+    "handler_attributes": {"layouts"},
+    "handler_resource": {"layouts", "resource_facts"},
+    "logs": _WRITERS,
+    "spans": _WRITERS | {"span_fields"},
+    "handler": _WRITERS | {"handler_attributes", "handler_resource"},
+    "metrics": _WRITERS,
     "outputs": {"errors", "etl", "layouts", "tracelogging"},
 }
 
 # Module (or room) -> the only third-party packages it may import. Anything not listed: none at all.
 THIRD_PARTY: dict[str, set[str]] = {
     "layouts.otlp_metrics": {"opentelemetry", "google"},
-    "emitter": {"opentelemetry"},
     "logs": {"opentelemetry"},
+    "spans": {"opentelemetry"},
+    "span_fields": {"opentelemetry"},
     "metrics": {"opentelemetry"},
+    "handler": {"opentelemetry"},
+    "handler_attributes": {"opentelemetry"},
+    "handler_resource": {"opentelemetry"},
+    "observation": {"opentelemetry"},
     "outputs": {"rich"},
     "cli": {"click", "rich", "opentelemetry"},
 }

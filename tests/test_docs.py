@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 from pathlib import Path
 
 import click
+import pytest
 
-from otel_etw import environment
 from otel_etw.cli.group import cli
+from otel_etw.environment import FILE, PROVIDER_NAME, VARIABLES
 
 ROOT = Path(__file__).parents[1]
+PAGES = sorted(ROOT.joinpath("docs").glob("*.md"))
 
 
 def test_the_command_line_reference_has_every_command_option_and_help_text() -> None:
@@ -26,13 +30,24 @@ def test_the_command_line_reference_has_every_command_option_and_help_text() -> 
                 assert " ".join((parameter.help or "").split()) in page, (name, parameter.opts)
 
 
-def test_the_readme_lists_every_environment_variable() -> None:
-    """Each OTEL_EXPORTER_ETW_* variable that is read is in the README's table."""
-    readme = ROOT.joinpath("README.md").read_text(encoding="utf-8")
-    names = {value for name, value in vars(environment).items() if name.endswith("_VARIABLE")}
-    assert len(names) == 2
-    for name in names:
-        assert f"| `{name}` |" in readme
+def test_the_page_of_the_variables_is_made_from_their_table() -> None:
+    """docs/configuration.md is what docs/make_configuration.py writes today."""
+    made = runpy.run_path(str(ROOT / "docs" / "make_configuration.py"))["reference"]()
+    page = ROOT.joinpath("docs", "configuration.md").read_text(encoding="utf-8")
+    assert page == made, "run: python docs/make_configuration.py"
+    for variable in VARIABLES:
+        assert page.count(f"| `{variable.name}` |") == 1
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", *(f"docs/{page.name}" for page in PAGES)])
+def test_pages_name_only_variables_that_are_read(page: str) -> None:
+    """No page promises a variable that does not exist; the README leads to all that do."""
+    text = ROOT.joinpath(page).read_text(encoding="utf-8")
+    named = set(re.findall(r"OTEL_EXPORTER_ETW_\w*[A-Z0-9]", text))
+    assert named <= {variable.name for variable in VARIABLES}
+    if page == "README.md":
+        assert "(docs/configuration.md)" in text
+        assert {FILE.name, PROVIDER_NAME.name} <= named
 
 
 def test_the_pages_know_the_public_names() -> None:

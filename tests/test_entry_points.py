@@ -1,24 +1,35 @@
-"""``OTEL_LOGS_EXPORTER=etw OTEL_METRICS_EXPORTER=etw``: no code, no shutdown call, fresh processes."""
+"""``OTEL_LOGS_EXPORTER=etw`` and its like: no code, no shutdown call, fresh processes, one file."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 
-from otel_etw import EtwLogRecordExporter, EtwMetricExporter, open_etl
-from otel_etw.layouts.common_schema import decode_log
-from otel_etw.layouts.items import LogItem, MetricPoint
+from otel_etw import EtwLogRecordExporter, EtwMetricExporter, EtwSpanExporter, open_etl
+from otel_etw.etl.event import Event
+from otel_etw.etl.layout import ExtendedType
+from otel_etw.layouts.common_schema import decode_log, decode_span
+from otel_etw.layouts.items import LogItem, MetricPoint, SpanItem
 from otel_etw.layouts.otlp_metrics import decode_points
+from otel_etw.tracelogging.metadata import decode_metadata
+from otel_etw.tracelogging.provider_id import decode_traits
+from otel_etw.tracelogging.types import OutType
 
 EMIT = """
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.metrics import get_meter
-get_logger("app").emit(LogRecord(body="hello", severity_number=SeverityNumber.INFO, attributes={"n": 1}))
+from opentelemetry.trace import get_tracer
+with get_tracer("app").start_as_current_span("work", attributes={"order": 7}) as span:
+    span.add_event("halfway")
+    get_logger("app").emit(LogRecord(body="hello", severity_number=SeverityNumber.INFO, attributes={"n": 1}))
 get_meter("app").create_counter("orders").add(3, {"k": "v"})
 """
 
@@ -34,16 +45,21 @@ PROVIDERS_FIRST = """
 import sys
 from opentelemetry._logs import set_logger_provider
 from opentelemetry.metrics import set_meter_provider
+from opentelemetry.trace import set_tracer_provider
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-logs = LoggerProvider()
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+logs, traces = LoggerProvider(), TracerProvider()
 set_logger_provider(logs)
+set_tracer_provider(traces)
 assert "otel_etw" not in sys.modules
-from otel_etw import EtwLogRecordExporter, EtwMetricExporter
+from otel_etw import EtwLogRecordExporter, EtwMetricExporter, EtwSpanExporter
 set_meter_provider(MeterProvider([PeriodicExportingMetricReader(EtwMetricExporter())]))
 logs.add_log_record_processor(BatchLogRecordProcessor(EtwLogRecordExporter()))
+traces.add_span_processor(BatchSpanProcessor(EtwSpanExporter()))
 """
 
 
@@ -54,7 +70,7 @@ def run(code: str, folder: Path, *command: str, **variables: str) -> subprocess.
     environment |= {
         "OTEL_LOGS_EXPORTER": "etw",
         "OTEL_METRICS_EXPORTER": "etw",
-        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_TRACES_EXPORTER": "etw",
         "OTEL_SERVICE_NAME": "shop",
         **variables,
     }
@@ -69,37 +85,66 @@ def run(code: str, folder: Path, *command: str, **variables: str) -> subprocess.
     )
 
 
-def read(path: Path) -> tuple[list[LogItem], list[MetricPoint], set[str]]:
-    """The logs and points of a file, and the names of their providers."""
-    logs, points, providers = [], [], set()
+class Found(NamedTuple):
+    """What a file holds: items, each with its event."""
+
+    logs: list[tuple[LogItem, Event]]
+    spans: list[tuple[SpanItem, Event]]
+    points: list[tuple[MetricPoint, Event]]
+
+    @property
+    def log(self) -> LogItem:
+        """The record that :data:`EMIT` makes itself, not as the event of a span."""
+        ((item, _),) = [found for found in self.logs if found[0].body is not None]
+        return item
+
+
+def read(path: Path) -> Found:
+    found = Found([], [], [])
     with open_etl(path) as trace:
         for event in trace:
-            item = decode_log(event.values, event.timestamp_ns)
-            if item is not None:
-                logs.append(item)
+            log, span = (decode(event.values, event.timestamp_ns) for decode in (decode_log, decode_span))
+            if log is not None:
+                found.logs.append((log, event))
+            elif span is not None:
+                found.spans.append((span, event))
             elif event.name == "otlp_metrics":
-                points += decode_points(event.payload)
-            else:
-                continue
-            providers.add(str(event.provider_name))
+                found.points.extend((point, event) for point in decode_points(event.payload))
         assert not trace.damage
-    return logs, points, providers
+    return found
 
 
-def check(path: Path, provider_name: str = "OpenTelemetry_Python") -> None:
-    logs, points, providers = read(path)
-    assert [(item.body, item.attributes, item.service_name) for item in logs] == [("hello", {"n": 1}, "shop")]
-    assert [(point.metric_name, point.value, point.temporality) for point in points] == [
-        ("orders", 3, "delta")
+def providers(found: Found) -> set[str | None]:
+    return {event.provider_name for items in found for _, event in items}
+
+
+def check(path: Path, provider_name: str = "OpenTelemetry_Python") -> Found:
+    """All three signals are there, once, and of one service."""
+    found = read(path)
+    assert (found.log.body, found.log.attributes, found.log.service_name) == ("hello", {"n": 1}, "shop")
+    ((span, _),) = found.spans
+    assert (span.name, span.attributes, span.service_name) == ("work", {"order": 7}, "shop")
+    assert (found.log.trace_id, found.log.span_id) == (span.trace_id, span.span_id)
+    assert [(log.event_name, log.span_id) for log, _ in found.logs if log.body is None] == [
+        ("halfway", span.span_id)
     ]
-    assert providers == {provider_name, "NativeMetricsExtension_Provider"}
+    # SDK 1.40 counts spans without being asked to.
+    assert [
+        (point.metric_name, point.value, point.temporality)
+        for point, _ in found.points
+        if not point.metric_name.startswith("otel.sdk.span.")
+    ] == [("orders", 3, "delta")]
+    assert providers(found) == {provider_name, "NativeMetricsExtension_Provider"}
+    return found
 
 
 def test_entry_points_name_the_exporters() -> None:
-    """Both groups have ``etw``."""
-    (logs,) = entry_points(group="opentelemetry_logs_exporter", name="etw")
-    (metrics,) = entry_points(group="opentelemetry_metrics_exporter", name="etw")
-    assert (logs.load(), metrics.load()) == (EtwLogRecordExporter, EtwMetricExporter)
+    """Each of the three groups has ``etw``."""
+    loaded = []
+    for signal in ("logs", "traces", "metrics"):
+        (point,) = entry_points(group=f"opentelemetry_{signal}_exporter", name="etw")
+        loaded.append(point.load())
+    assert loaded == [EtwLogRecordExporter, EtwSpanExporter, EtwMetricExporter]
 
 
 @pytest.mark.parametrize("start", [CONFIGURATOR, PROVIDERS_FIRST], ids=["configurator", "providers first"])
@@ -168,3 +213,209 @@ def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "missing" in done.stderr
     assert not list(tmp_path.glob("**/*.etl"))
+
+
+# --------------------------------------------------------------------------- every option, from end to end
+
+OPTIONS = {
+    "PROVIDER_NAME": "My-Shop",
+    "ETW_ONLY_NAME": "true",
+    "PROVIDER_GROUP": "01234567-89ab-cdef-0123-456789abcdef",
+    "RESOURCE_ATTRIBUTES": "deployment.environment.name,not.there",
+    "KEYWORD": "0x30",
+    "ACTIVITY_ID": "trace",
+    "MARK_UTF8": "true",
+    "LOG_EVENT_NAME": "Entry",
+    "SPAN_EVENT_NAME": "Request",
+    "SPAN_LEVEL": "4",
+    "EXTENDED": "true",
+    "FILE": "shop-{pid}.etl",
+    "FILE_MODE": "sequential",
+    "BUFFER_SIZE": "64 KiB",
+    "MAX_FILE_SIZE": "1 MiB",
+    "MAX_FILES": "1",
+    "FILE_LEVEL": "4",
+    "FILE_KEYWORD": "0x10",
+}
+
+
+def variables_of(options: dict[str, str]) -> dict[str, str]:
+    return {f"OTEL_EXPORTER_ETW_{suffix}": text for suffix, text in options.items()}
+
+
+def out_types(event: Event) -> set[int]:
+    """Out-types of the fields that hold a log's or span's text."""
+
+    def names(fields: tuple[Any, ...]) -> Iterator[int]:
+        for field in fields:
+            if field.name in ("name", "body", "env_name", "eventName"):
+                yield field.out_type
+            yield from names(field.members)
+
+    assert event.metadata is not None
+    return set(names(decode_metadata(event.metadata).fields))
+
+
+def test_every_option_by_its_variable(tmp_path: Path) -> None:
+    """What arguments can say, variables can."""
+    code = CONFIGURATOR + "import os\nprint(os.getpid())" + EMIT
+    done = run(
+        code,
+        tmp_path,
+        OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
+        **variables_of(OPTIONS),
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.etl")
+    assert path.name == f"shop-{done.stdout.strip()}.etl"
+    found = read(path)
+    assert found.log.attributes == {"n": 1, "deployment.environment.name": "test"}
+    ((span, span_event),) = found.spans
+    assert span.attributes == {"order": 7, "deployment.environment.name": "test"}
+    assert span.scope_name == "app"
+    assert span.trace_flags in (1, 3), "sampled; newer SDKs add that the id is random"
+    assert (span_event.name, span_event.descriptor.level) == ("Request", 4)
+    assert span.trace_id is not None
+    for _, event in (*found.logs, *found.spans):
+        assert event.provider_name == "My-Shop"
+        assert event.descriptor.keyword == 0x30
+        assert event.activity_id == UUID(hex=span.trace_id)
+        assert out_types(event) == {OutType.UTF8}
+        traits = event.extended_item(ExtendedType.PROVIDER_TRAITS)
+        assert traits is not None
+        assert decode_traits(traits).group == UUID(OPTIONS["PROVIDER_GROUP"])
+    assert {event.name for log, event in found.logs if log.body == "hello"} == {"Entry"}
+    # Metrics have one keyword, which is none of those the file takes.
+    assert not found.points
+    with open_etl(path) as trace:
+        assert trace.header.buffer_size_bytes == 65536
+
+
+@pytest.mark.parametrize("oversize", ["truncate", "drop"])
+def test_items_too_large_for_an_event(oversize: str, tmp_path: Path) -> None:
+    """They are cut, or they are not there; the others are."""
+    body = EMIT.replace('body="hello"', 'body="hello" * 100_000')
+    done = run(
+        CONFIGURATOR + EMIT + body,
+        tmp_path,
+        OTEL_EXPORTER_ETW_FILE="app.etl",
+        OTEL_EXPORTER_ETW_OVERSIZE=oversize,
+        OTEL_EXPORTER_ETW_SPAN_EVENTS="false",
+    )
+    assert done.returncode == 0, done.stderr
+    logs = [log for log, _ in read(tmp_path / "app.etl").logs]
+    assert [(log.body == "hello", bool(log.truncated)) for log in logs] == [
+        (True, False),
+        *([(False, True)] if oversize == "truncate" else []),
+    ]
+
+
+ROLLING = """
+from opentelemetry._logs import LogRecord, get_logger
+for number in range(3000):
+    get_logger("app").emit(LogRecord(body="x" * 1000, attributes={"number": number}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "files"), [("rolling", ["app.etl", "app.etl.1", "app.etl.2"]), ("circular", ["app.etl"])]
+)
+def test_the_file_modes(mode: str, files: list[str], tmp_path: Path) -> None:
+    """As large and as many as the variables say, and the newest events are there."""
+    done = run(
+        CONFIGURATOR + ROLLING,
+        tmp_path,
+        OTEL_BLRP_MAX_QUEUE_SIZE="4096",
+        **variables_of(
+            {
+                "FILE": "app.etl",
+                "FILE_MODE": mode,
+                "MAX_FILE_SIZE": "512 KiB",
+                "MAX_FILES": "3",
+                "BUFFER_SIZE": "64KB",
+            }
+        ),
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*.etl*")) == files
+    assert all((tmp_path / name).stat().st_size <= 512 << 10 for name in files)
+    numbers = [log.attributes["number"] for name in files for log, _ in read(tmp_path / name).logs]
+    assert max(numbers) == 2999
+    assert 100 < len(numbers) < 3000
+
+
+PROCESSORS = """
+import logging, logging.config
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from otel_etw import EtwSpanProcessor
+class RecordOnly(Sampler):
+    def should_sample(self, *arguments, **options):
+        return SamplingResult(Decision.RECORD_ONLY)
+    def get_description(self):
+        return "records everything, samples nothing"
+traces = TracerProvider(sampler=RecordOnly())
+traces.add_span_processor(EtwSpanProcessor())
+traces.get_tracer("app").start_span("recorded").end()
+logging.config.dictConfig({
+    "version": 1,
+    "handlers": {"etw": {"class": "otel_etw.EtwHandler"}},
+    "root": {"handlers": ["etw"], "level": "INFO"},
+})
+def place():
+    logging.getLogger("app").info({"order": [1, 2]})
+place()
+"""
+
+
+@pytest.mark.parametrize("text", ["true", "false"])
+def test_options_of_handler_and_span_processor(text: str, tmp_path: Path) -> None:
+    """What no entry point makes reads the same variables."""
+    options = {"FILE": "app.etl", "RECORD_ONLY": text, "CODE_ATTRIBUTES": text, "STRUCTURED_BODY": text}
+    done = run(PROCESSORS, tmp_path, **variables_of(options))
+    assert (done.returncode, done.stderr) == (0, "")
+    found = read(tmp_path / "app.etl")
+    ((log, _),) = [item for item in found.logs if item[0].attributes.get("code.function.name") != "configure"]
+    assert [span.name for span, _ in found.spans] == (["recorded"] if text == "true" else [])
+    if text == "true":
+        assert log.body == {"order": [1, 2]}
+        assert log.attributes["code.function.name"] == "place"
+    else:
+        assert log.body == "{'order': [1, 2]}"
+        assert "code.function.name" not in log.attributes
+
+
+def test_invalid_values_are_one_line_each(tmp_path: Path) -> None:
+    """Three exporters read them; the application runs, with the defaults."""
+    invalid = dict.fromkeys(OPTIONS, "!") | {"OVERSIZE": "!", "SPAN_EVENTS": "!"}
+    free = {"FILE", "RESOURCE_ATTRIBUTES", "LOG_EVENT_NAME", "SPAN_EVENT_NAME"}
+    for suffix in free:
+        del invalid[suffix]
+    done = run(CONFIGURATOR + EMIT, tmp_path, OTEL_EXPORTER_ETW_FILE="app.etl", **variables_of(invalid))
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert sorted(line.partition(" ")[0] for line in lines) == sorted(variables_of(invalid))
+    check(tmp_path / "app.etl")
+
+
+def test_metrics_about_the_exporters(tmp_path: Path) -> None:
+    """With the SDK's switch on, all three exporters are in the metrics that one of them writes."""
+    done = run(
+        CONFIGURATOR + EMIT,
+        tmp_path,
+        OTEL_EXPORTER_ETW_FILE="app.etl",
+        OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED="true",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = read(tmp_path / "app.etl")
+    assert len(found.spans) == 1
+    components = {
+        (point.metric_name, point.attributes["otel.component.name"])
+        for point, _ in found.points
+        if point.scope_name.startswith("otel_etw")
+    }
+    assert components >= {
+        ("otel.sdk.exporter.log.exported", "etw_log_exporter/0"),
+        ("otel.sdk.exporter.span.exported", "etw_span_exporter/0"),
+        ("otel.sdk.exporter.metric_data_point.exported", "etw_metric_exporter/0"),
+    }

@@ -26,6 +26,16 @@ def run(name: str, *arguments: str | Path) -> str:
             "2 log records in",
             ["order 17 accepted", "stock is low", "'deployment.environment': 'test'"],
         ),
+        (
+            "handler_to_etl.py",
+            "log records in",
+            ["order 17 accepted", "no price per cup", "ZeroDivisionError"],
+        ),
+        (
+            "spans_to_etl.py",
+            "5 spans and events of spans in",
+            ["MyCompany_MyApp Span", "reserve", "stock is low", "the bank does not answer"],
+        ),
         ("metrics_to_etl.py", "2 data points in", ["otlp_metrics", "NativeMetricsExtension_Provider"]),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -17,11 +18,20 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.resources import Resource
 
 from memory_provider import MemorySession
-from otel_etw import EtlSession, EtwLogRecordExporter, EtwLogRecordProcessor, EtwMetricExporter, open_etl
+from otel_etw import (
+    EtlSession,
+    EtwLogRecordExporter,
+    EtwLogRecordProcessor,
+    EtwMetricExporter,
+    emitter,
+    open_etl,
+)
+from otel_etw.emitter import Stats
 from otel_etw.errors import EncodeError
 from otel_etw.layouts.common_schema import decode_log
 from otel_etw.tracelogging.metadata import decode_metadata
 from otel_etw.tracelogging.provider_id import provider_id
+from session_events import run_child
 
 SUCCESS, FAILURE = LogRecordExportResult.SUCCESS, LogRecordExportResult.FAILURE
 
@@ -239,6 +249,22 @@ def test_hostile_values_raise_nothing_and_all_are_counted() -> None:
     assert processor.stats.truncated >= 3
 
 
+@pytest.mark.parametrize("field", ["timestamp", "severity_number", "severity_text", "trace_id", "span_id"])
+@pytest.mark.parametrize("value", ["text", 1.5, b"bytes", [1], object(), Hostile(OSError)])
+def test_a_fact_of_the_wrong_type_is_an_unset_one(field: str, value: Any) -> None:
+    """It costs the record nothing else; a severity text becomes text."""
+    session = MemorySession()
+    processor = EtwLogRecordProcessor("P", session=session)
+    for _ in range(5):
+        wrong = record(attributes={"k": "v"})
+        setattr(wrong.log_record, field, value)
+        processor.on_emit(wrong)
+    assert (processor.stats.written, processor.stats.lost) == (5, 0)
+    for item in session.logs():
+        assert (item.body, item.attributes) == ("hello", {"k": "v"})
+        assert (item.trace_id, item.span_id) == (None, None)
+
+
 def test_a_record_that_is_none() -> None:
     """Objects that are no log records are counted, not raised about."""
     processor = EtwLogRecordProcessor("P", session=MemorySession())
@@ -318,7 +344,7 @@ def test_a_session_that_refuses_to_register(caplog: pytest.LogCaptureFixture) ->
     """Trouble while opening leaves an exporter that counts, and one line."""
 
     class Broken(MemorySession):
-        def register(self, name: str, provider_id: Any) -> Any:
+        def register(self, name: str, provider_id: Any, *, group: Any = None) -> Any:
             raise OSError("no handle")
 
     processor = EtwLogRecordProcessor("P", session=Broken())
@@ -326,6 +352,69 @@ def test_a_session_that_refuses_to_register(caplog: pytest.LogCaptureFixture) ->
     processor.shutdown()
     assert processor.stats.dropped == {"no session": 1}
     assert ["no handle" in line.getMessage() for line in caplog.records] == [True]
+
+
+class Turning(MemorySession):
+    """A session to which something happens while an event is on its way there."""
+
+    happens: Callable[[], object] = staticmethod(lambda: None)
+    answer = 0
+
+    @property
+    def status(self) -> int:
+        self.happens()
+        return self.answer
+
+    @status.setter
+    def status(self, status: int) -> None:
+        self.answer = status
+
+
+@pytest.mark.parametrize("warm", [0, 5])
+def test_a_shutdown_while_a_record_is_on_its_way(warm: int) -> None:
+    """The record that finds its provider gone counts as one that came after the shutdown."""
+    session = Turning()
+    processor = EtwLogRecordProcessor("P", session=session)
+    for _ in range(warm):
+        processor.on_emit(record())
+    session.happens = processor.shutdown
+    session.status = 6
+    processor.on_emit(record())
+    assert (processor.stats.written, processor.stats.dropped) == (warm, {"shut down": 1})
+
+
+def test_what_the_session_has_said_is_not_said_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A session that fails under a record logs why; the exporter only counts."""
+    session = Turning()
+    processor = EtwLogRecordProcessor("P", session=session)
+    session.happens = lambda: setattr(session, "problem", "the disk is gone")
+    session.status = 112
+    processor.on_emit(record())
+    assert processor.stats.dropped == {"status 112": 1}
+    assert not caplog.records
+
+
+def test_a_cut_record_that_is_refused_counts_as_lost_alone() -> None:
+    """``truncated`` is a part of what was written."""
+    session = MemorySession()
+    session.status = 8
+    processor = EtwLogRecordProcessor("P", session=session)
+    processor.on_emit(record("x" * 100_000))
+    assert processor.stats == Stats(dropped={"status 8": 1})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_child_hears_all_its_threads() -> None:
+    """A thread that was logging our line when the process forked is not in the child; its number may be."""
+    run_child("""
+import os
+from otel_etw.emitter import reporting_threads
+reporting_threads.add(1)
+child = os.fork()
+if child == 0:
+    os._exit(bool(reporting_threads))
+assert os.waitpid(child, 0)[1] == 0
+""")
 
 
 # --------------------------------------------------------------------------- re-entrancy
@@ -360,6 +449,31 @@ def test_our_own_line_does_not_come_back() -> None:
     finally:
         undo()
     assert processor.stats.dropped == {"status 8": 3, "re-entrant": 1}
+
+
+class Interrupted(set[int]):
+    """Where a signal handler comes at the worst moment."""
+
+    def add(self, thread: int) -> None:
+        super().add(thread)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_a_line_is_logged_does_not_silence_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It reaches the application; the records after it are written."""
+    reporting = Interrupted()
+    monkeypatch.setattr(emitter, "reporting_threads", reporting)
+    session = MemorySession()
+    session.status = 8
+    processor = EtwLogRecordProcessor("P", session=session)
+    with pytest.raises(KeyboardInterrupt):
+        processor.on_emit(record())
+    assert not reporting
+    session.status = 0
+    processor.on_emit(record())
+    assert (processor.stats.written, processor.stats.dropped) == (1, {"status 8": 1})
 
 
 def test_an_object_that_logs_itself_ends() -> None:

@@ -1,8 +1,9 @@
 """OpenTelemetry on ETW (Event Tracing for Windows).
 
-Exporters that put the OpenTelemetry SDK's logs and metrics on ETW as self-describing events, a session that
-writes them to an ``.etl`` file on any system, and a reader for such files.  The names below load what they
-need when they are first used; importing this package loads neither the SDK nor protobuf.
+Exporters that put the OpenTelemetry SDK's logs, spans and metrics on ETW as self-describing events, a
+``logging`` handler that does so without the SDK's records, a session that writes them to an ``.etl`` file on
+any system, and a reader for such files.  The names below load what they need when they are first used;
+importing this package loads neither the SDK nor protobuf.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ from otel_etw._version import __version__
 
 if TYPE_CHECKING:
     from otel_etw.etl.reader import open_etl
+    from otel_etw.handler import EtwHandler
     from otel_etw.logs import EtwLogRecordExporter, EtwLogRecordProcessor
     from otel_etw.metrics import EtwMetricExporter
     from otel_etw.sessions.embedded import EtlSession
+    from otel_etw.spans import EtwSpanExporter, EtwSpanProcessor
     from otel_etw.tracelogging.provider_id import provider_id
 
 __all__ = [
     "EtlSession",
+    "EtwHandler",
     "EtwLogRecordExporter",
     "EtwLogRecordProcessor",
     "EtwMetricExporter",
+    "EtwSpanExporter",
+    "EtwSpanProcessor",
     "__version__",
     "open_etl",
     "provider_id",
@@ -32,9 +38,12 @@ __all__ = [
 # Public name -> the module that defines it, and the requirement that brings what this module imports.
 _HOMES = {
     "EtlSession": ("otel_etw.sessions.embedded", "otel-etw"),
+    "EtwHandler": ("otel_etw.handler", "otel-etw"),
     "EtwLogRecordExporter": ("otel_etw.logs", "otel-etw"),
     "EtwLogRecordProcessor": ("otel_etw.logs", "otel-etw"),
     "EtwMetricExporter": ("otel_etw.metrics", "otel-etw"),
+    "EtwSpanExporter": ("otel_etw.spans", "otel-etw"),
+    "EtwSpanProcessor": ("otel_etw.spans", "otel-etw"),
     "open_etl": ("otel_etw.etl.reader", "otel-etw"),
     "provider_id": ("otel_etw.tracelogging.provider_id", "otel-etw"),
 }

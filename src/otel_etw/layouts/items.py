@@ -37,6 +37,65 @@ class LogItem:
 
 
 @dataclass(frozen=True)
+class LinkItem:
+    """Another span that a span refers to. ``None`` and empty mean that the event does not carry the fact."""
+
+    trace_id: str
+    """32 lower-case hex digits."""
+    span_id: str
+    """16 lower-case hex digits."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    trace_state: str | None = None
+    dropped_attributes: int | None = None
+
+
+@dataclass(frozen=True)
+class SpanItem:
+    """One ended span found in an event. ``None`` means that the event does not carry the fact."""
+
+    name: str
+    start_time_unix_nano: int
+    """Where the event has no readable start time, the end."""
+    end_time_unix_nano: int
+    trace_id: str | None = None
+    """32 lower-case hex digits."""
+    span_id: str | None = None
+    """16 lower-case hex digits."""
+    parent_span_id: str | None = None
+    """16 lower-case hex digits; ``None`` for a root span."""
+    kind: str | None = None
+    """``"internal"``, ``"server"``, ``"client"``, ``"producer"`` or ``"consumer"``; or a number."""
+    success: bool | None = None
+    """False if the span's status is error."""
+    status: str | None = None
+    """``"unset"``, ``"ok"``, ``"error"``, or ``None`` where the event does not tell unset from ok."""
+    status_message: str | None = None
+    links: Sequence[LinkItem] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Under OpenTelemetry's own keys, also where the event has names of its own for them."""
+    trace_state: str | None = None
+    """As the W3C header has it: ``key=value,key=value``."""
+    trace_flags: int | None = None
+    parent_is_remote: bool | None = None
+    dropped_attributes: int | None = None
+    dropped_events: int | None = None
+    dropped_links: int | None = None
+    scope_name: str | None = None
+    scope_version: str | None = None
+    scope_attributes: Mapping[str, Any] = field(default_factory=dict)
+    scope_schema_url: str | None = None
+    service_name: str | None = None
+    service_instance_id: str | None = None
+    truncated: Mapping[str, int] = field(default_factory=dict)
+    """Field name to its length in bytes before the exporter cut it."""
+
+    @property
+    def duration_ns(self) -> int:
+        """From start to end; negative if the clock was set back in between."""
+        return self.end_time_unix_nano - self.start_time_unix_nano
+
+
+@dataclass(frozen=True)
 class Buckets:
     """One side of an exponential histogram: ``counts[i]`` is for bucket index ``offset + i``."""
 

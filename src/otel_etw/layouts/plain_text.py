@@ -59,9 +59,13 @@ def double_text(number: float) -> str:
 
 
 def text_of(value: object) -> str:
-    """``str(value)``, clean; the name of its type if that fails."""
+    """``str(value)``, clean; the name of its type if that fails.
+
+    Text of a type of its own is its characters, whatever ``str()`` makes of it: an enumeration whose members
+    are text has another answer in each version of Python.
+    """
     try:
-        return clean_text(str(value))
+        return clean_text(str.__str__(value) if issubclass(type(value), str) else str(value))
     except Exception:  # noqa: BLE001 - whatever the application's object raises
         return clean_text(type(value).__name__)
 

@@ -1,4 +1,4 @@
-"""Field names of Common Schema log events that both directions use."""
+"""Field names of Common Schema events that both directions use."""
 
 CSVER = "__csver__"
 CSVER_VALUE = 0x400
@@ -8,3 +8,37 @@ MORE = "otel_etw.more"
 
 TRUNCATED = "otel_etw.truncated"
 """PartC member of this project: what was cut, a JSON object of field name -> length in bytes before."""
+
+WELL_KNOWN = {
+    "db.system.name": "dbSystem",
+    "db.namespace": "dbName",
+    "db.query.text": "dbStatement",
+    "http.request.method": "httpMethod",
+    "url.full": "httpUrl",
+    "http.response.status_code": "httpStatusCode",
+    "messaging.system": "messagingSystem",
+    "messaging.destination.name": "messagingDestination",
+    "messaging.url": "messagingUrl",
+    "rpc.system.name": "rpcSystem",
+    "rpc.response.status_code": "rpcGrpcStatusCode",
+}
+"""Attributes of spans that have a field in PartB, in the order of those fields (section 3.2)."""
+
+SPAN_KINDS = ("internal", "server", "client", "producer", "consumer")
+"""What the numbers of a span's ``kind`` mean."""
+
+# What an extended span event has in PartC behind its attributes, in this order. OpenTelemetry's own names for
+# formats without such fields, where there are any.
+STATUS_CODE = "otel.status_code"
+TRACE_STATE = "otel_etw.trace_state"
+TRACE_FLAGS = "otel_etw.trace_flags"
+PARENT_IS_REMOTE = "otel_etw.parent_is_remote"
+DROPPED_ATTRIBUTES = "otel.dropped_attributes_count"
+DROPPED_EVENTS = "otel.dropped_events_count"
+DROPPED_LINKS = "otel.dropped_links_count"
+SCOPE_NAME = "otel.scope.name"
+SCOPE_VERSION = "otel.scope.version"
+SCOPE_SCHEMA_URL = "otel.scope.schema_url"
+SCOPE_ATTRIBUTES = "otel_etw.scope_attributes"
+LINKS = "otel_etw.links"
+"""A JSON list of what PartB's ``links`` have no room for; each object's ``index`` counts them from 0."""

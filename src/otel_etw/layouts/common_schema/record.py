@@ -1,4 +1,4 @@
-"""What a log record is to the encoder: plain values, no SDK types."""
+"""What log records and spans are to the encoders: plain values, no SDK types."""
 
 from __future__ import annotations
 
@@ -42,6 +42,51 @@ class LogFields:
     trace_id: int | None = None
     span_id: int | None = None
     attributes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LinkFields:
+    """Another span that a span refers to; ``trace_state`` is the text of the W3C header."""
+
+    trace_id: int
+    span_id: int
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    trace_state: str = ""
+    dropped_attributes: int = 0
+
+
+@dataclass(frozen=True)
+class SpanFields:
+    """One ended span.
+
+    Times, ids and attributes are as in :class:`LogFields`; ``parent_span_id`` ``None`` and 0 is a root span.
+    ``kind`` is 0 internal, 1 server, 2 client, 3 producer, 4 consumer.  ``status_is_ok`` says that the status
+    was set to OK rather than left unset.  What stands from ``trace_state`` on is written only in an extended
+    event, as are the links' attributes, trace states and dropped counts.
+    """
+
+    name: str
+    trace_id: int | None
+    span_id: int | None
+    start_time_unix_nano: int
+    end_time_unix_nano: int
+    parent_span_id: int | None = None
+    kind: int = 0
+    is_error: bool = False
+    status_is_ok: bool = False
+    status_description: str | None = None
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    links: Sequence[LinkFields] = ()
+    trace_state: str = ""
+    trace_flags: int = 0
+    parent_is_remote: bool = False
+    dropped_attributes: int = 0
+    dropped_events: int = 0
+    dropped_links: int = 0
+    scope_name: str = ""
+    scope_version: str = ""
+    scope_schema_url: str = ""
+    scope_attributes: Mapping[str, object] = field(default_factory=dict)
 
 
 class ResourceFacts(NamedTuple):

@@ -1,0 +1,1 @@
+"""What the write half costs, measured beside its peers in one run: ``python -m benchmarks``."""
