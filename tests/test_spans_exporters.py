@@ -11,8 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult, StaticSampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -230,6 +231,16 @@ def test_parents_are_named_and_remote_ones_told() -> None:
     )
     assert spans(session)[-1].parent_is_remote is True
     assert parent.get_span_context().trace_id == int(child.trace_id or "", 16)
+
+
+def test_an_attribute_that_bears_the_name_of_our_own_stays() -> None:
+    """The count of what an event dropped does not replace what the application says."""
+    attributes = BoundedAttributes(1, {"dropped": 1, "otel.dropped_attributes_count": "mine"})
+    session = MemorySession()
+    processor = EtwSpanProcessor("P", session=session, extended=True)
+    processor.on_end(readable(events=[Event("e", attributes, 1)]))
+    (item,) = logs(session)
+    assert item.attributes == {"otel.dropped_attributes_count": "mine"}
 
 
 def test_without_span_events() -> None:

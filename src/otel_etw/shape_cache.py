@@ -13,7 +13,7 @@ from otel_etw.layouts.common_schema.record import ResourceFacts
 from otel_etw.layouts.common_schema.shapes import MAX_CONSTANT_BYTES, TO_BE_CUT, Emit, LogShape
 
 MAX_SHAPES = 512
-"""Encoders kept for one resource; each takes some 10 KB with its prepared write."""
+"""Encoders kept for one resource; each takes some 20 KB with its prepared write."""
 
 MAX_RESOURCES = 4
 """Resources whose encoders are kept. A process has one, or two after a fork."""
