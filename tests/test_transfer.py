@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -105,3 +106,12 @@ def test_an_activity_id_of_another_size_is_refused(double: Double) -> None:
     write = prepare_transfer(double.function, 7, b"t", DESCRIPTOR, b"m")
     assert write(b"", b"short") == WriteStatus.INVALID_PARAMETER
     assert list(double.take()) == []
+
+
+def test_a_large_payload_is_let_go(double: Double) -> None:
+    """What a shape keeps between its events is small, however large they are."""
+    write = prepare_transfer(double.function, 7, b"t", DESCRIPTOR, b"m")
+    payload = bytes(60_000)
+    before = sys.getrefcount(payload)
+    assert write(payload, None) == 0
+    assert sys.getrefcount(payload) == before

@@ -27,6 +27,9 @@ _TRAITS, _METADATA = 2, 1
 """Type of a data descriptor, in its last field; 0 is payload."""
 
 _GUID_BYTES = 16
+_MOST_KEPT_BYTES = 4096
+"""An array in the pool keeps its last payload alive, if that is no larger; to let go of it takes time."""
+
 _DESCRIPTORS = 3
 
 
@@ -82,8 +85,10 @@ def prepare_transfer(
             entry = new_entry()
         data, reference = entry
         data.payload = payload
-        data.payload_bytes = len(payload)
+        data.payload_bytes = size = len(payload)
         status = function(reghandle, descriptor_bytes, activity_id, None, count, reference)
+        if size > _MOST_KEPT_BYTES:
+            data.payload = b""  # not None, which ctypes would keep the old one for
         pool.append(entry)
         return status
 
