@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import do_nothing, handler_rows, log_rows, metric_rows, thread_rows
+from benchmarks import do_nothing, handler_rows, log_rows, metric_rows, span_rows, thread_rows
 from benchmarks.table import Row, machine, markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -30,6 +30,7 @@ def measure(folder: Path, rounds: int, memory_events: int) -> Iterator[Row]:
     function = do_nothing.build(folder)
     yield from log_rows.rows(function, folder, rounds)
     yield from handler_rows.rows(function, folder, rounds)
+    yield from span_rows.rows(function, folder, rounds)
     yield from metric_rows.rows(rounds)
     yield from thread_rows.thread_rows(folder, rounds)
     if sys.platform == "linux":

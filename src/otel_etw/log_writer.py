@@ -1,7 +1,7 @@
 """Log records onto ETW, whatever they come from: the SDK's records, a stdlib record, the events of a span.
 
-A record takes the quick way if its shape has an encoder (:mod:`otel_etw.layouts.common_schema.shapes`), and
-the plain way otherwise: the first ones of a shape, values of unusual types, what has to be cut.
+A record takes the quick way if its shape has an encoder (:mod:`otel_etw.layouts.common_schema.log_shapes`),
+and the plain way otherwise: the first ones of a shape, values of unusual types, what has to be cut.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from threading import get_ident
 from otel_etw.emitter import Emitter, Outcome, Session, reporting_threads
 from otel_etw.layouts.common_schema import LogFields, ResourceFacts, encode_log, severity_level
 from otel_etw.layouts.common_schema.activity import activity_id
-from otel_etw.layouts.common_schema.shapes import OTHER_SHAPE, TO_BE_CUT, Emit, LogShape, log_encoder
+from otel_etw.layouts.common_schema.log_shapes import LogShape, log_encoder
+from otel_etw.layouts.common_schema.shape_code import OTHER_SHAPE, TO_BE_CUT, Emit
 from otel_etw.layouts.encoded import EncodedEvent
 from otel_etw.options import WriterOptions
 from otel_etw.providers.base import WriteStatus
@@ -40,7 +41,7 @@ class LogWriter:
             drop_oversize=options.drop_oversize,
         )
         self._written = self.emitter.written
-        self._shapes = ShapeCache(self._emit_for)
+        self._shapes = ShapeCache(LogShape, self._emit_for)
         self.table = self._shapes.table(ResourceFacts())
 
     def wants(self, severity_number: int | None) -> bool:

@@ -8,9 +8,10 @@ encoders: when the table is full it is emptied, and from then on a shape has to 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 from otel_etw.layouts.common_schema.record import ResourceFacts
-from otel_etw.layouts.common_schema.shapes import MAX_CONSTANT_BYTES, TO_BE_CUT, Emit, LogShape
+from otel_etw.layouts.common_schema.shape_code import MAX_CONSTANT_BYTES, TO_BE_CUT, Emit
 
 MAX_SHAPES = 512
 """Encoders kept for one resource; each takes some 20 KB with its prepared write."""
@@ -23,12 +24,16 @@ _MAX_SIGHTS = 1 << 20
 _MAX_SIGHTED = 4096
 
 
-class ShapeTable:
-    """The encoders for records with the same facts of a resource.
+Shape = TypeVar("Shape", bound="tuple[Any, ...]")
+"""``LogShape`` or ``SpanShape``: its keys, the last of which are those of the attributes, then the types of
+the text that every item has (body, name) and of the attribute values."""
 
-    ``latest`` finds the one that was used last for a record's keys: ``(ETW event name, severity number and
-    text, event name, has a context, attribute keys)``.  It answers ``OTHER_SHAPE`` where the types are
-    others, and then :meth:`ShapeCache.encoder` finds the right one.
+
+class ShapeTable(Generic[Shape]):
+    """The encoders for items with the same facts of a resource.
+
+    ``latest`` finds the one that was used last for an item's keys: all of its shape but the types.  It
+    answers ``OTHER_SHAPE`` where the types are others; :meth:`ShapeCache.encoder` then finds the right one.
     """
 
     __slots__ = ("facts", "latest", "of_shape")
@@ -36,7 +41,7 @@ class ShapeTable:
     def __init__(self, facts: ResourceFacts) -> None:
         self.facts = facts
         self.latest: dict[tuple[object, ...], Emit] = {}
-        self.of_shape: dict[LogShape, Emit] = {}
+        self.of_shape: dict[Shape, Emit] = {}
 
     def clear(self) -> None:
         """Forget all encoders."""
@@ -44,37 +49,40 @@ class ShapeTable:
         self.of_shape.clear()
 
 
-class ShapeCache:
+class ShapeCache(Generic[Shape]):
     """Finds, makes and forgets encoders. Any thread may use it: each step is one step of a dict."""
 
-    def __init__(self, make: Callable[[LogShape, ResourceFacts], Emit | None]) -> None:
+    def __init__(
+        self, shape: Callable[..., Shape], make: Callable[[Shape, ResourceFacts], Emit | None]
+    ) -> None:
+        self._shape = shape
         self._make = make
-        self._tables: list[ShapeTable] = []
+        self._tables: list[ShapeTable[Shape]] = []
         self._sighted: dict[int, int] = {}
         self._sights_needed = _SIGHTS
 
-    def table(self, facts: ResourceFacts) -> ShapeTable:
+    def table(self, facts: ResourceFacts) -> ShapeTable[Shape]:
         """The encoders for records with these very facts (the object counts, which is held)."""
         for known in self._tables:
             if known.facts is facts:
                 return known
-        table = ShapeTable(facts)
+        table: ShapeTable[Shape] = ShapeTable(facts)
         self._tables = [*self._tables[1 - MAX_RESOURCES :], table]
         return table
 
     def encoder(
-        self, table: ShapeTable, keys: tuple[object, ...], body: object, values: Mapping[str, object]
+        self, table: ShapeTable[Shape], keys: tuple[Any, ...], text: object, values: Mapping[str, object]
     ) -> Emit | None:
-        """The encoder of a record's shape, which ``table.latest`` has from now on; ``None``: not yet."""
-        shape = LogShape(*keys, type(body), tuple(map(type, values.values())))  # type: ignore[arg-type,call-arg]
+        """The encoder of an item's shape, which ``table.latest`` has from now on; ``None``: not yet."""
+        shape = self._shape(*keys, type(text), tuple(map(type, values.values())))
         emit = table.of_shape.get(shape)
-        if emit is None and _may_be_kept(shape):
+        if emit is None and _may_be_kept(keys):
             emit = self._sighted_again(table, shape)
         if emit is not None:
             table.latest[keys] = emit
         return emit
 
-    def _sighted_again(self, table: ShapeTable, shape: LogShape) -> Emit | None:
+    def _sighted_again(self, table: ShapeTable[Shape], shape: Shape) -> Emit | None:
         mark = hash(shape)
         sights = self._sighted.get(mark, 0) + 1
         if sights < self._sights_needed:
@@ -96,9 +104,9 @@ class ShapeCache:
             table.clear()
 
 
-def _may_be_kept(shape: LogShape) -> bool:
-    """Whether nothing but a few kilobytes of text is kept alive with the shape."""
-    texts = (shape.etw_event_name, shape.severity_text or "", shape.event_name or "", *shape.keys)
+def _may_be_kept(keys: tuple[Any, ...]) -> bool:
+    """Whether nothing but a few kilobytes of text, and numbers, is kept alive with a shape."""
+    texts = [key for key in (*keys[:-1], *keys[-1]) if not isinstance(key, (int, type(None)))]
     return all(type(text) is str for text in texts) and sum(map(len, texts)) <= MAX_CONSTANT_BYTES
 
 

@@ -16,7 +16,8 @@ from otel_etw import shape_cache
 from otel_etw.emitter import Outcome
 from otel_etw.layouts.common_schema import LogFields, ResourceFacts, encode_log
 from otel_etw.layouts.common_schema.activity import activity_id
-from otel_etw.layouts.common_schema.shapes import Emit, LogShape, log_encoder
+from otel_etw.layouts.common_schema.log_shapes import LogShape, log_encoder
+from otel_etw.layouts.common_schema.shape_code import Emit
 from otel_etw.log_writer import LogWriter
 from otel_etw.options import writer_options
 from otel_etw.resource_facts import FactsCache
@@ -283,7 +284,7 @@ class Shapes:
 
     def __init__(self) -> None:
         self.made = 0
-        self.cache = shape_cache.ShapeCache(self._make)
+        self.cache = shape_cache.ShapeCache(LogShape, self._make)
         self.table = self.cache.table(ResourceFacts())
 
     def _make(self, shape: LogShape, facts: ResourceFacts) -> Emit:

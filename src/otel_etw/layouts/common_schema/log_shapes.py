@@ -27,39 +27,31 @@ plain way.  A hypothesis test holds both ways equal, byte for byte.
 
 from __future__ import annotations
 
-import re
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from textwrap import indent
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from otel_etw.errors import EncodeError
-from otel_etw.layouts.common_schema.activity import ActivityId, activity_id
+from otel_etw.layouts.common_schema.activity import ActivityId
 from otel_etw.layouts.common_schema.encode_log import encode_log
 from otel_etw.layouts.common_schema.record import LogFields, ResourceFacts
-from otel_etw.layouts.encoded import NOT_WANTED
-from otel_etw.layouts.plain_text import text_of, utf8
+from otel_etw.layouts.common_schema.shape_code import (
+    IDS_BYTES,
+    KINDS,
+    MAX_CONSTANT_BYTES,
+    MAX_MEMBERS,
+    ShapeEncoder,
+    ValueKind,
+    counted,
+    joined,
+    lines,
+    text_bytes,
+    type_check,
+)
 from otel_etw.layouts.times import time_text
 from otel_etw.tracelogging.types import EventDescriptor
 
-TO_BE_CUT = -2
-"""What an emitting function answers where the event is larger than the provider takes."""
-
-OTHER_SHAPE = -3
-"""What it answers where values are of other types; the record has another shape."""
-
-MAX_CONSTANT_BYTES = 8192
-"""Metadata and constants of a shape that is worth keeping."""
-
-_MAX_MEMBERS = 127
-
-Write = Callable[[bytes, "bytes | None"], int]
-Emit = Callable[[int, int, int, object, Mapping[str, object]], int]
-"""``(time_unix_nano, trace_id, span_id, body, values)`` -> what ``write`` answered, or why it was not called:
-``NOT_WANTED``, ``TO_BE_CUT``, ``OTHER_SHAPE``.
-
-Raises any exception where the record does not fit the shape after all; nothing has been written then.
-"""
+_NO_BODY = ValueKind("NoneType", None, 0, "", "")
 
 
 class LogShape(NamedTuple):
@@ -75,27 +67,6 @@ class LogShape(NamedTuple):
     kinds: tuple[type, ...]
 
 
-class LogEncoder(NamedTuple):
-    """What is made once for a shape: the event's descriptor and metadata, and the source of its function."""
-
-    descriptor: EventDescriptor
-    metadata: bytes
-    source: str
-    constants: Mapping[str, bytes]
-
-    def bind(self, write: Write, is_enabled: Callable[[int, int], bool], max_event_bytes: int) -> Emit:
-        """The function that encodes records of this shape and gives ``write`` payload and activity id."""
-        names: dict[str, object] = {
-            **_NAMES,
-            **self.constants,
-            "write": write,
-            "is_enabled": is_enabled,
-            "ROOM": max_event_bytes - len(self.metadata),
-        }
-        exec(self.source, names)  # noqa: S102 - the text below, with quoted keys
-        return cast("Emit", names["emit"])
-
-
 def log_encoder(
     shape: LogShape,
     facts: ResourceFacts,
@@ -103,10 +74,10 @@ def log_encoder(
     keyword: int = 1,
     mark_utf8: bool = False,
     activity: ActivityId | None = None,
-) -> LogEncoder | None:
+) -> ShapeEncoder | None:
     """The encoder for a shape; ``None`` if it is one for the plain encoder (lists, foreign types, ...)."""
-    values = [_KINDS.get(kind) for kind in shape.kinds]
-    body = _NO_BODY if shape.body_kind is type(None) else _KINDS.get(shape.body_kind)
+    values = [KINDS.get(kind) for kind in shape.kinds]
+    body = _NO_BODY if shape.body_kind is type(None) else KINDS.get(shape.body_kind)
     if body is None or None in values or not _is_usual(shape, facts):
         return None
     kinds = [value for value in values if value is not None]
@@ -135,141 +106,32 @@ def log_encoder(
         return None
     constants = _constants(event.payload, shape, facts, kinds, body)
     source = _source(shape, kinds, body, event.descriptor, activity, constants)
-    return LogEncoder(event.descriptor, event.metadata, source, constants)
+    return ShapeEncoder(event.descriptor, event.metadata, source, constants)
 
 
 def _is_usual(shape: LogShape, facts: ResourceFacts) -> bool:
     texts = (shape.severity_text, shape.event_name)
     return (
-        len(facts.chosen) + len(shape.keys) <= _MAX_MEMBERS
+        len(facts.chosen) + len(shape.keys) <= MAX_MEMBERS
         and all(text is None or type(text) is str for text in texts)
         and all(type(key) is str for key in shape.keys)
         and ("event_id", int) not in zip(shape.keys, shape.kinds, strict=True)
     )
 
 
-# --- the values ---------------------------------------------------------------------------------
-
-
-class _Kind(NamedTuple):
-    """How values of one type get into the payload: what is done with variable ``{0}``, what is joined."""
-
-    type_name: str
-    sample: object
-    sample_bytes: int
-    convert: str
-    pieces: str
-
-
-_COUNTED = "LENGTHS[len({0})], {0}"
-
-_KINDS: dict[type, _Kind] = {
-    str: _Kind("str", "", 2, "{0} = {0}.encode()", _COUNTED),
-    bytes: _Kind("bytes", b"", 2, "", _COUNTED),
-    int: _Kind("int", 0, 8, "{0} = pack_i64({0})", "{0}"),
-    float: _Kind("float", 0.0, 8, "{0} = pack_f64({0})", "{0}"),
-    bool: _Kind("bool", False, 4, "{0} = TRUE if {0} else FALSE", "{0}"),
-    type(None): _Kind("NoneType", None, 2, "", "EMPTY"),
-}
-_NO_BODY = _Kind("NoneType", None, 0, "", "")
-
-
-# --- what the generated functions use -------------------------------------------------------------
-
-
-_Ids = tuple[int, int, bytes, str, "bytes | None"]
-
-
-class _LastTime:
-    """The last second: ``at`` is (second, its counted text up to the point, the same as ``str``).
-
-    One tuple, swapped whole: two threads never pair one second with the other's text.
-    """
-
-    __slots__ = ("at",)
-
-    def __init__(self) -> None:
-        self.set(0, _counted(b"1970-01-01T00:00:00.000000001Z"))
-
-    def set(self, second: int, counted: bytes) -> None:
-        start = counted[:-_FRACTION_BYTES]
-        self.at: tuple[int, bytes, str] = (second, start, start.decode("ascii"))
-
-
-class _LastIds:
-    """The last trace context, swapped whole like the time; one for each kind of activity id.
-
-    ``at`` is (trace id, span id, PartA's bytes, the same as ``str``, activity id).
-    """
-
-    __slots__ = ("_activity", "at")
-
-    def __init__(self, activity: ActivityId | None) -> None:
-        self._activity: ActivityId | None = activity
-        self.at: _Ids = (0, 0, b"", "", None)
-
-    def new(self, trace_id: int, span_id: int) -> _Ids:
-        data = b"\x20\0%032x\x10\0%016x" % (trace_id & (2**128 - 1), span_id & (2**64 - 1))
-        ids = (trace_id, span_id, data, data.decode("ascii"), activity_id(self._activity, trace_id, span_id))
-        self.at = ids
-        return ids
-
-
-def _counted(data: bytes) -> bytes:
-    return struct.pack("<H", len(data)) + data
-
-
-def _time_bytes(time_unix_nano: int) -> bytes:
-    """PartA's ``time``; nine digits of fraction are what the generated function can do without this."""
-    data = _counted(time_text(time_unix_nano).encode("ascii"))
-    if len(data) == _LONGEST_TIME_BYTES:
-        _last_time.set(time_unix_nano // 1_000_000_000, data)
-    return data
-
-
-_LONGEST_TIME_BYTES = len(_counted(b"1970-01-01T00:00:00.123456789Z"))
-_FRACTION_BYTES = len(b"123456789Z")
-_IDS_BYTES = len(_counted(bytes(32)) + _counted(bytes(16)))
-_last_time = _LastTime()
-
-_NAMES: dict[str, object] = {
-    "LENGTHS": tuple(struct.pack("<H", length) for length in range(2048)),
-    "SHORT": tuple(f"{chr(length)}\0" for length in range(128)),
-    "EMPTY": b"\0\0",
-    "TRUE": b"\1\0\0\0",
-    "FALSE": b"\0\0\0\0",
-    "pack_u16": struct.Struct("<H").pack,
-    "pack_i64": struct.Struct("<q").pack,
-    "pack_f64": struct.Struct("<d").pack,
-    "join": b"".join,
-    "last_time": _last_time,
-    "last_ids_None": _LastIds(None),
-    "last_ids_trace": _LastIds("trace"),
-    "last_ids_span": _LastIds("span"),
-    "time_bytes": _time_bytes,
-    "NoneType": type(None),
-    "NOT_WANTED": NOT_WANTED,
-    "OTHER_SHAPE": OTHER_SHAPE,
-    "TO_BE_CUT": TO_BE_CUT,
-}
-
-
-# --- the function ---------------------------------------------------------------------------------
-
-
 def _constants(
-    payload: bytes, shape: LogShape, facts: ResourceFacts, kinds: list[_Kind], body: _Kind
+    payload: bytes, shape: LogShape, facts: ResourceFacts, kinds: list[ValueKind], body: ValueKind
 ) -> dict[str, bytes]:
     """The bytes of a sample's payload between its values.
 
     ``version | ids | cloud | time | chosen, attributes | "Log" | body | severity, text, name``: only the
     chosen resource attributes have no length that is known beforehand, and they are what remains.
     """
-    cloud_bytes = sum(_text_bytes(fact) for fact in (facts.role, facts.role_instance))
-    after_ids = _VERSION_BYTES + (_IDS_BYTES if shape.has_context else 0)
+    cloud_bytes = sum(text_bytes(fact) for fact in (facts.role, facts.role_instance))
+    after_ids = _VERSION_BYTES + (IDS_BYTES if shape.has_context else 0)
     after_cloud = after_ids + cloud_bytes
     after_time = after_cloud + _SAMPLE_TIME_BYTES
-    tail_bytes = _SEVERITY_BYTES + _text_bytes(shape.severity_text) + _text_bytes(shape.event_name)
+    tail_bytes = _SEVERITY_BYTES + text_bytes(shape.severity_text) + text_bytes(shape.event_name)
     before_tail = len(payload) - tail_bytes
     before_body = before_tail - body.sample_bytes
     after_values = before_body - len(_TYPE_NAME)
@@ -285,18 +147,14 @@ def _constants(
 
 _VERSION_BYTES = 2
 _SEVERITY_BYTES = 2
-_TYPE_NAME = _counted(b"Log")
-_SAMPLE_TIME_BYTES = len(_counted(time_text(0).encode()))
-
-
-def _text_bytes(text: str | None) -> int:
-    return 0 if text is None else len(_counted(utf8(text_of(text))))
+_TYPE_NAME = counted(b"Log")
+_SAMPLE_TIME_BYTES = len(counted(time_text(0).encode()))
 
 
 def _source(
     shape: LogShape,
-    kinds: list[_Kind],
-    body: _Kind,
+    kinds: list[ValueKind],
+    body: ValueKind,
     descriptor: EventDescriptor,
     activity: ActivityId | None,
     constants: Mapping[str, bytes],
@@ -316,11 +174,9 @@ def _source(
     pieces += [kind.pieces.format(name) for name, kind in values]
     pieces += ["TYPE_NAME", body.pieces.format("body"), "TAIL"]
     values.append(("body", body))
-    joined = ", ".join(filter(None, pieces))
     made = _MADE_OF_BYTES.format(
-        convert=_lines([kind.convert.format(name) for name, kind in values if kind.convert]),
-        pieces=joined,
-        long_pieces=re.sub(r"LENGTHS\[(.*?)\](?=, )", r"pack_u16(\1)", joined),
+        convert=lines([kind.convert.format(name) for name, kind in values if kind.convert]),
+        joined=joined(pieces),
     )
     is_text = all(kind.type_name in ("str", "NoneType") for _, kind in values)
     if is_text and all(data.isascii() for data in constants.values()):
@@ -328,8 +184,8 @@ def _source(
     return _FUNCTION.format(
         level=descriptor.level,
         keyword=descriptor.keyword,
-        load=_lines(load),
-        types=_type_check(values),
+        load=lines(load),
+        types=type_check(values),
         made=made,
         activity=activity_of,
     )
@@ -349,18 +205,6 @@ def _text(pieces: list[str], constants: Mapping[str, bytes]) -> str:
         else:
             parts.append(f"{{{piece.replace('LENGTHS', 'SHORT')}}}")
     return "".join(parts)
-
-
-def _lines(statements: list[str]) -> str:
-    return "\n    ".join(statements) or "pass"
-
-
-def _type_check(values: list[tuple[str, _Kind]]) -> str:
-    """``v0.__class__ is body.__class__ is str and v1.__class__ is int``: one chain for each type."""
-    names: dict[str, list[str]] = {}
-    for name, kind in values:
-        names.setdefault(kind.type_name, []).append(f"{name}.__class__")
-    return " and ".join(" is ".join([*chain, type_name]) for type_name, chain in names.items())
 
 
 _FUNCTION = """\
@@ -384,11 +228,7 @@ _MADE_OF_BYTES = """\
     else:
         time = time_bytes(time_unix_nano)
     {convert}
-    try:
-        payload = join(({pieces}))
-    except IndexError:
-        payload = join(({long_pieces}))
-"""
+{joined}"""
 
 # A length of 128 or more raises IndexError; other characters than ASCII show in the text as a whole.
 _MADE_OF_TEXT = """\
