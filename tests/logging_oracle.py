@@ -51,7 +51,6 @@ def events_both_ways(
     provider.add_log_record_processor(EtwLogRecordProcessor("Same", session=theirs, **writer))
     their_handler = LoggingHandler(logger_provider=provider, log_code_attributes=log_code_attributes)
     our_handler = EtwHandler(
-        logging.NOTSET,
         "Same",
         session=ours,
         resource=RESOURCE,

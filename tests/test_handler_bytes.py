@@ -172,7 +172,9 @@ def test_arguments_are_formatted_as_logging_does(msg: str, args: Any) -> None:
 
 @needs_newest
 @pytest.mark.parametrize(
-    "msg", [5, None, {"a": 1}, ["list"], b"bytes", Colour(), ValueError("v"), "lone \ud800"]
+    "msg",
+    [5, None, {"a": 1}, ["list"], b"bytes", Colour(), ValueError("v"), "lone \ud800"],
+    ids=lambda msg: type(msg).__name__,
 )
 def test_a_message_of_any_type_becomes_its_text(msg: Any) -> None:
     assert_same_bytes(record(msg, ()))

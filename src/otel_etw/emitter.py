@@ -164,7 +164,7 @@ class Emitter:
         try:
             self._open(provider_name, provider_id, session, group)
         except Exception as error:  # noqa: BLE001 - an application must start without its tracing too
-            self._report_once(
+            self.report_once(
                 "session", f"nothing can be written to provider {provider_name!r}: {text_of(error)}"
             )
 
@@ -315,7 +315,7 @@ class Emitter:
         for _ in range(items):
             self._tally.add_dropped(reason)
         if message is not None:
-            self._report_once(reason, message)
+            self.report_once(reason, message)
         return Outcome.DROPPED
 
     def shutdown(self) -> None:
@@ -330,9 +330,9 @@ class Emitter:
             if session is not None:
                 session.release()
         except Exception as error:  # noqa: BLE001 - nothing of this may reach the application
-            self._report_once("shutdown", f"closing failed: {text_of(error)}")
+            self.report_once("shutdown", f"closing failed: {text_of(error)}")
 
-    def _report_once(self, kind: str, message: str) -> None:
+    def report_once(self, kind: str, message: str) -> None:
         """Log a warning, the first of its kind; what comes back from that on this thread is dropped."""
         thread = get_ident()
         if kind in self._reported or thread in reporting_threads:

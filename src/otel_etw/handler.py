@@ -64,8 +64,8 @@ class _ThreadState(threading.local):
 class EtwHandler(logging.Handler):
     """Writes each record of the standard library's :mod:`logging` as one ETW event, at once.
 
-    :param level: lowest level of :mod:`logging` that is handled, as number or name.
     :param provider_name: ASCII letters, digits and ``_``, at most 233; with ``etw_only_name`` also ``-``.
+    :param level: lowest level of :mod:`logging` that is handled, as number or name.
     :param session: where events go; closed by whoever made it.  ``None``: the session shared by the process.
     :param resource_attributes: keys of resource attributes that every event repeats.  ``service.name`` and
         ``service.instance.id`` have places of their own and are always there.
@@ -95,9 +95,9 @@ class EtwHandler(logging.Handler):
 
     def __init__(
         self,
-        level: int | str = logging.NOTSET,
         provider_name: str | None = None,
         *,
+        level: int | str = logging.NOTSET,
         session: Session | None = None,
         etw_only_name: bool | None = None,
         resource_attributes: Collection[str] | None = None,
@@ -138,7 +138,6 @@ class EtwHandler(logging.Handler):
         self._facts = FactsCache(options.resource_attributes).facts
         self._is_disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
         self._thread = _ThreadState()
-        self._has_reported = False
         self._writer = LogWriter(options, session)
         provider = self._writer.emitter.provider
         self._provider = provider or NO_PROVIDER
@@ -196,7 +195,9 @@ class EtwHandler(logging.Handler):
             finally:
                 thread.is_handling = False
             if problem is not None:
-                self._report(problem)
+                kind = type(problem).__name__
+                message = f"a log record was written in part: {kind}: {text_of(problem)}"
+                self._writer.emitter.report_once("in part", message)
         except Exception as error:  # noqa: BLE001 - what is no log record at all, or a stack that is full
             self._drop(error)
 
@@ -275,17 +276,6 @@ class EtwHandler(logging.Handler):
                 "not encodable", f"a log record could not be written and was dropped: {text_of(error)}"
             )
         except Exception:  # noqa: BLE001, S110 - no stack left even for that; the application must not notice
-            pass
-
-    def _report(self, problem: Exception) -> None:
-        """Log a warning, the first time."""
-        if self._has_reported:
-            return
-        self._has_reported = True
-        try:
-            kind = type(problem).__name__
-            _logger.warning("a log record was written in part: %s: %s", kind, text_of(problem))
-        except Exception:  # noqa: BLE001, S110 - a broken log handler is not ours to mend, nor to fall over
             pass
 
 
