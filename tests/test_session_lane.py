@@ -194,6 +194,40 @@ def test_an_exception_at_any_instruction_passes_and_holds_nobody_up(tmp_path: Pa
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, TimeoutError])
+def test_an_ordinary_exception_at_any_instruction_leaves_each_event_once(
+    tmp_path: Path, kind: type[Exception]
+) -> None:
+    """As the handler of an alarm raises it: caught, but no duplicate and no leftover comes of it."""
+    raised = 0
+
+    def interrupt() -> None:
+        nonlocal raised
+        raised += 1
+        raise kind("time is up")
+
+    written = []
+    with EtlSession(tmp_path / "a.etl", buffer_size=8192) as session:
+        provider = session.register("TestProvider")
+        write = prepared(provider)
+        write_plainly(provider, 10_000)
+        for number in range(INSTRUCTIONS):
+            call = at_instruction(number + 1, interrupt)
+            try:
+                assert traced(call, lambda n=number: write(payload_of(n), None)) == 0
+            except kind:  # before the lane is entered, or after it is left
+                continue
+            finally:
+                assert not session._turns.queue
+            written.append(number)
+            assert number in our_numbers(tmp_path / "a.etl")
+        assert session.events_lost == 0
+    numbers = numbers_in(tmp_path / "a.etl")
+    assert len(numbers) == len(set(numbers))
+    assert set(written) <= set(numbers)
+    assert 100 < raised < INSTRUCTIONS - 1
+
+
 def test_an_event_written_at_any_instruction_is_kept(tmp_path: Path) -> None:
     """As a signal handler or a finalizer may: it stands before or behind the one it interrupted."""
     nested = []

@@ -70,11 +70,16 @@ class NewestBuffer:
         self.last_raw_time = raw_time
         self.filled = filled
         try:
-            self.window.store_u32(layout.FILLED_BYTES_OFFSET, filled)
-            self.window.store_u32(layout.SAVED_OFFSET_OFFSET, filled)
-        except OSError:
-            self.filled = before
+            self.show()
+        except OSError as error:
+            if error.errno is not None:  # the system's, not one of a signal handler
+                self.filled = before
             raise
+
+    def show(self) -> None:
+        """Let readers see all records, in case an exception came before the last append did."""
+        self.window.store_u32(layout.FILLED_BYTES_OFFSET, self.filled)
+        self.window.store_u32(layout.SAVED_OFFSET_OFFSET, self.filled)
 
     def seal(self, *, last: bool) -> None:
         """Complete the buffer and let go of it; no record is added to it afterwards."""
@@ -83,9 +88,7 @@ class NewestBuffer:
         self.end = 0
         window = self.window
         try:
-            # Again, as an exception may have come between the two in the last append.
-            window.store_u32(layout.FILLED_BYTES_OFFSET, self.filled)
-            window.store_u32(layout.SAVED_OFFSET_OFFSET, self.filled)
+            self.show()
             window.store_u64(layout.TIMESTAMP_OFFSET, self.last_raw_time)
             if last:
                 flags = BufferFlag.FLUSH_MARKER | BufferFlag.PROCESSOR_INDEX

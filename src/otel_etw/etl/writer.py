@@ -24,6 +24,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from contextlib import suppress
+from typing import NamedTuple
 
 from otel_etw.etl import layout, records
 from otel_etw.etl.clock import unix_nano_to_filetime
@@ -37,6 +38,16 @@ _BUFFER_SIZE_BYTES = 4
 _COARSE_CLOCK_TICKS = 1_000_000
 """0.1 s. In a circular file a later buffer may stand before an earlier one, so only time tells the order of
 their events: what a coarse clock gives the same time must not have it in both."""
+
+
+class _Begun(NamedTuple):
+    """Which buffers there are. All at once, as an exception may come at any moment: from then on the latest
+    buffer, and the event in it, stays."""
+
+    sequence_number: int
+    buffers_written: int
+    latest: int
+    """Index of the latest buffer with events; 0 before the first."""
 
 
 class TraceFile:
@@ -64,12 +75,10 @@ class TraceFile:
         self.path = path
         self.buffer_size_bytes = buffer_size_bytes
         self.mapped = mapped
-        self.buffers_written = 1
         self._circular_buffers = circular_buffers
-        self.sequence_number = 0
-        """Of the latest buffer with events: how many were begun."""
+        self._begun = _Begun(0, 1, 0)
         self._ages: OrderedDict[int, None] = OrderedDict()
-        """Of a circular file: the buffers with events, from the oldest to the newest."""
+        """Of a circular file: the buffers with events, from the oldest on; perhaps without the latest."""
         self.newest: NewestBuffer = NO_BUFFER
         self._latest = NO_BUFFER  # what was the newest last, even if it is sealed
         self._process_id = process_id
@@ -85,6 +94,16 @@ class TraceFile:
         )
         write_at(fd, 0, header)
         self._header = self._open_window(0)
+
+    @property
+    def sequence_number(self) -> int:
+        """Of the latest buffer with events: how many were begun."""
+        return self._begun.sequence_number
+
+    @property
+    def buffers_written(self) -> int:
+        """How many buffers readers see, the header's included."""
+        return self._begun.buffers_written
 
     @property
     def size_bytes(self) -> int:
@@ -117,7 +136,7 @@ class TraceFile:
     @property
     def can_recycle(self) -> bool:
         """Whether the file is circular and has a buffer that can be used again."""
-        return self._circular_buffers is not None and bool(self._ages)
+        return self._circular_buffers is not None and self.sequence_number > 0
 
     def start_buffer(self, record: bytes, raw_time: int, *, may_grow: bool = True) -> None:
         """Make a new buffer with ``record`` (padded to 8) as its first. OSError if there is no space.
@@ -132,6 +151,7 @@ class TraceFile:
 
     def _add_buffer(self, record: bytes, raw_time: int) -> None:
         index = self.buffers_written
+        self._note_latest()
         self.reserve(index)
         self.seal_newest()
         window = self.open_window(index)
@@ -139,15 +159,12 @@ class TraceFile:
         filled = BUFFER_HEADER_BYTES + len(record)
         self.publish(window, index, filled, raw_time)
         self.count_buffer(index)
-        # In this order, as an exception may come in between: what takes events last.
-        self.sequence_number += 1
-        self.buffers_written = index + 1
-        if self._circular_buffers is not None:
-            self._ages[index] = None
+        self._begun = _Begun(self.sequence_number + 1, index + 1, index)
         self._now_newest(window, filled, raw_time)
 
     def _recycle_oldest(self, record: bytes, raw_time: int) -> None:
         self.seal_newest()
+        self._note_latest()
         index = next(iter(self._ages))
         window = self.open_window(index)
         try:
@@ -155,10 +172,13 @@ class TraceFile:
         except BaseException:
             window.close()
             raise
-        # In this order: what takes events last.
-        self.sequence_number += 1
-        self._ages.move_to_end(index)
+        self._begun = _Begun(self.sequence_number + 1, self.buffers_written, index)
         self._now_newest(window, BUFFER_HEADER_BYTES + len(record), raw_time)
+
+    def _note_latest(self) -> None:
+        if self.can_recycle:
+            self._ages[self._begun.latest] = None
+            self._ages.move_to_end(self._begun.latest)
 
     # --- the steps of starting a buffer ---------------------------------------------------------
 

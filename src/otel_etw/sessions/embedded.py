@@ -50,6 +50,7 @@ _FULL = frozenset(
     code for code in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)) if code is not None
 )
 _SUCCESS = int(WriteStatus.SUCCESS)
+_ATTEMPTS = 2
 
 _Event = tuple[int, bytes, EventDescriptor, bytes, bytes, "bytes | None"]
 """Thread id, provider id, descriptor, extended items, payload, activity id."""
@@ -286,47 +287,62 @@ class EtlSession:
     # --- inside a turn: one thread at a time, nothing is logged -----------------------------------
 
     def _store(self, unix_ns: int, event: _Event) -> int:
-        """Store an event, starting a buffer or file where needed."""
+        """Store an event, once and whatever comes in between, and answer a status.
+
+        An exception of the application's signal handlers costs nothing: it is tried again.
+        """
         if self._closed or self._failed:
             self._lose()
             return self._status_of(self._error)
+        before = self._files.progress()
+        for _ in range(_ATTEMPTS):
+            refusal: OSError | None = None
+            try:
+                return self._put(unix_ns, event)
+            except OSError as error:
+                refusal = error
+            except Exception:  # noqa: BLE001, S110 - a malformed call must not fail the application
+                pass
+            if self._files.progress() != before:
+                return _SUCCESS
+            if refusal is not None and refusal.errno is not None:  # a handler's TimeoutError has none
+                return self._refuse(refusal)
+        self._lose()
+        return WriteStatus.INVALID_PARAMETER
+
+    def _put(self, unix_ns: int, event: _Event) -> int:
+        """Store an event, starting a buffer or file where needed."""
         thread_id, provider_id, descriptor, items, payload, activity_id = event
         size = records.RECORD_HEADER_BYTES + len(items) + len(payload) + 7 & ~7
-        try:
-            file = self._files.file
-            same_buffer = file is not None and file.has_room(size)
-            if file is None or not same_buffer:
-                if self._is_retry_due() or (file is not None and file.can_recycle):
-                    file = self._files.file_with_space()
-                else:
-                    self._lose()
-                    return self._status_of(self._error)
-            raw_time = file.raw_time(unix_ns, same_buffer=same_buffer)
-            record = records.event_record(
-                raw_time, thread_id, self._process_id, provider_id, descriptor, items, payload, activity_id
-            )
-            if same_buffer:
-                file.append(record, raw_time)
+        file = self._files.file
+        same_buffer = file is not None and file.has_room(size)
+        if file is None or not same_buffer:
+            if self._is_retry_due() or (file is not None and file.can_recycle):
+                file = self._files.file_with_space()
             else:
-                self._start_buffer(file, record, raw_time)
-                if self._error is not None:
-                    self._resume()
-            if self._exiting:
-                self._files.update_header()
-            elif self._lane.buffer is not file.newest:
-                self._lane.use(file.newest)
-            return _SUCCESS
-        except OSError as error:
-            return self._refuse(error)
-        except Exception:  # noqa: BLE001 - a malformed call must not fail the application
-            self._lose()
-            return WriteStatus.INVALID_PARAMETER
+                self._lose()
+                return self._status_of(self._error)
+        raw_time = file.raw_time(unix_ns, same_buffer=same_buffer)
+        record = records.event_record(
+            raw_time, thread_id, self._process_id, provider_id, descriptor, items, payload, activity_id
+        )
+        if same_buffer:
+            file.append(record, raw_time)
+        else:
+            self._start_buffer(file, record, raw_time)
+            if self._error is not None:
+                self._resume()
+        if self._exiting:
+            self._files.update_header()
+        elif self._lane.buffer is not file.newest:
+            self._lane.use(file.newest)
+        return _SUCCESS
 
     def _start_buffer(self, file: TraceFile, record: bytes, raw_time: int) -> None:
         try:
             file.start_buffer(record, raw_time, may_grow=self._is_retry_due())
-        except OSError:
-            if not file.can_recycle:
+        except OSError as error:
+            if error.errno is None or not file.can_recycle:
                 raise
             # Without space for its full size a circular file makes do with the buffers it has.
             self._retry_at = time.monotonic() + _RETRY_AFTER_S

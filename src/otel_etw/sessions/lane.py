@@ -10,7 +10,8 @@ What makes haste safe here:
 
 * The place (:mod:`.turns`) is taken before the buffer is looked at; whoever seals a buffer is inside too.
 * Until ``filled`` is set an exception (KeyboardInterrupt may come anywhere) leaves nothing: the next record
-  is put over this one. From then on the next append makes it visible, and it is complete.
+  is put over this one. From then on the next append makes it visible, and it is complete.  An ordinary
+  exception (of an application's signal handler) is caught, and must not lead to the long way then.
 * A turn that an exception has left in the place is told by the stack, which no longer has its function.
 * A forked child has no buffer here, as the lane is shut before a fork; one that was forked in the middle, by
   a signal handler, finds the map closed, and goes the long way, to its own file.
@@ -128,10 +129,15 @@ def prepared_write(
                         words[FILLED_WORD] = end  # type: ignore[index]
                         words[SAVED_WORD] = end  # type: ignore[index]
                         is_written = True
+                except Exception:  # noqa: BLE001 - one of a signal handler may come at any moment
+                    if buffer.filled == end:
+                        buffer.show()
+                        is_written = True
                 finally:
                     del place[None]
-        except Exception:  # noqa: BLE001, S110 - an odd argument, or a file that is gone: the long way knows
-            pass
+        except Exception:  # noqa: BLE001 - an odd argument, or a file that is gone: the long way knows
+            if place.get(None) is turn:
+                del place[None]
         if not is_written:
             return write_anyhow(payload, activity_id)
         if turns.queue or turns.last_action is not None:

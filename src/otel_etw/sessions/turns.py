@@ -12,9 +12,11 @@ A lock alone would hang the process in three ways that do happen:
   So there is no lock but a *place*: it belongs to whoever puts his turn there first.  A turn is itself
   the place of its successor, for the case that it is left behind.
 
-Those who wait nap and look again, longer each time.  Nobody is woken up, since with Python's own lock only
-one thread runs anyway: a lock that is handed over would make every thread that starts a buffer, and lets
-others run meanwhile, wait for all of them.
+Those who wait nap and look again, longer each time.  One who has looked in vain a few times puts his item
+into the queue, and is done as soon as it is stored, by whoever is inside: a thread that writes in a loop is
+made to let others run while it is inside, more often than not.  Nobody is woken up, since with Python's own
+lock only one thread runs anyway: a lock that is handed over would make every thread that starts a buffer,
+and lets others run meanwhile, wait for all of them.
 
 Who is inside?  Threads leave a mark before they take the place, and remove it after they have left, so
 that a turn without a mark was left behind.  Those who come by the *lane* (:mod:`.lane`), which is made for
@@ -41,10 +43,12 @@ _FIRST_NAP_S = 0.00005
 _LONGEST_NAP_S = 0.005
 _LOOKS = 205
 _PATIENT_LOOKS = 5
-"""Before it is asked whether those who are inside can go on at all."""
+"""Before the item is left to others, and it is asked whether those who are inside can go on at all."""
 
 _OURS = ("otel_etw.sessions.", "otel_etw.etl.")
 """Modules whose code a turn consists of."""
+
+_SUCCESS = int(WriteStatus.SUCCESS)
 
 _QUEUE_LENGTH = 1024
 """Items that may wait. A turn takes microseconds: whoever logs more often during one loses the rest."""
@@ -75,15 +79,21 @@ class _Turn(Place):
 class _Waiting(Generic[Item]):
     """An item in the queue."""
 
-    __slots__ = ("begun_at", "item", "unix_ns")
+    __slots__ = ("begun_at", "is_done", "item", "status", "unix_ns")
 
     begun_at: object
     """The progress when it was tried to store it; ``None`` before."""
+    is_done: bool
+    """Whether it has been stored, or refused."""
+    status: int
+    """What its owner is told."""
 
     def __init__(self, unix_ns: int, item: Item) -> None:
         self.unix_ns = unix_ns
         self.item = item
         self.begun_at = None
+        self.is_done = False
+        self.status = _SUCCESS
 
 
 class Turns(Generic[Item]):
@@ -120,17 +130,21 @@ class Turns(Generic[Item]):
         thread = get_ident()
         marks = self._marks
         if self._is_inside(thread):
-            return self._leave(item)
+            return self._leave(item).status
         turn = _Turn(thread)
+        waiting: _Waiting[Item] | None = None
         try:
             marks[thread] = turn
-            place = self._enter(turn) or self._wait(turn)
+            place = self._enter(turn) or self._wait(turn, _PATIENT_LOOKS)
             if place is None:
-                return self._leave(item)
+                waiting = self._leave(item)
+                place = self._wait(turn, _LOOKS, waiting)
+                if place is None:
+                    return waiting.status
             try:
                 if self.queue:
                     self._catch_up()  # perhaps with an earlier item of this thread
-                status = self._store(time.time_ns(), item)
+                status = self._store(time.time_ns(), item) if waiting is None else waiting.status
                 if self.queue:
                     self._catch_up()
                 return status
@@ -161,12 +175,15 @@ class Turns(Generic[Item]):
         self.queue.append(None)
         self._afterwards()
 
-    def _leave(self, item: Item) -> int:
+    def _leave(self, item: Item) -> _Waiting[Item]:
+        waiting = _Waiting(time.time_ns(), item)
         if len(self.queue) >= _QUEUE_LENGTH:
+            waiting.status = WriteStatus.NOT_ENOUGH_MEMORY
+            waiting.is_done = True
             self.queue.append(None)
-            return WriteStatus.NOT_ENOUGH_MEMORY
-        self.queue.append(_Waiting(time.time_ns(), item))
-        return WriteStatus.SUCCESS
+        else:
+            self.queue.append(waiting)
+        return waiting
 
     def _catch_up(self) -> None:
         queue = self.queue
@@ -174,9 +191,11 @@ class Turns(Generic[Item]):
             waiting = queue[0]
             if waiting is None:
                 self._lose()
-            elif waiting.begun_at is None or waiting.begun_at == self._progress():
-                waiting.begun_at = self._progress()
-                self._store(waiting.unix_ns, waiting.item)
+            else:
+                if waiting.begun_at is None or waiting.begun_at == self._progress():
+                    waiting.begun_at = self._progress()
+                    waiting.status = self._store(waiting.unix_ns, waiting.item)
+                waiting.is_done = True
             queue.popleft()
 
     def _afterwards(self) -> bool:
@@ -193,7 +212,7 @@ class Turns(Generic[Item]):
         turn = _Turn(thread)
         try:
             self._marks[thread] = turn
-            place = self._enter(turn) or (self._wait(turn) if patient else None)
+            place = self._enter(turn) or (self._wait(turn, _LOOKS) if patient else None)
             if place is None:
                 return False
             try:
@@ -218,13 +237,16 @@ class Turns(Generic[Item]):
             self.place = place = holder
         return place
 
-    def _wait(self, turn: _Turn) -> Place | None:
-        nap_s = _FIRST_NAP_S
-        for look in range(_LOOKS):
-            if look >= _PATIENT_LOOKS and self._is_held_up():
+    def _wait(self, turn: _Turn, looks: int, waiting: _Waiting[Item] | None = None) -> Place | None:
+        """The place once it is free; ``None`` if others have done ``waiting``, or if that takes too long."""
+        nap_s = _FIRST_NAP_S if waiting is None else _LONGEST_NAP_S / 2
+        for look in range(looks):
+            if (look >= _PATIENT_LOOKS or waiting is not None) and self._is_held_up():
                 break
             time.sleep(nap_s)
             nap_s = min(2 * nap_s, _LONGEST_NAP_S)
+            if waiting is not None and waiting.is_done:
+                break
             place = self._enter(turn)
             if place is not None:
                 return place
