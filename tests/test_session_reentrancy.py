@@ -346,6 +346,8 @@ def test_an_exception_while_the_queue_is_emptied_costs_no_event_of_others(
         assert session.events_lost == 0
     numbers = []
     for path in sorted(tmp_path.glob("a*"), key=lambda path: path.stat().st_mtime_ns):
+        if sys.platform == "win32" and not path.stat().st_size:
+            continue  # made in place there: an exception in that instant leaves the name
         with open_etl(path) as trace_file:
             events = [event for event in trace_file.in_time_order() if event.kind == "event"]
         numbers += [number_of(event.payload) for event in events]
