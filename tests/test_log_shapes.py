@@ -361,3 +361,19 @@ def test_a_million_events_of_ten_thousand_shapes_take_bounded_memory() -> None:
     """However many shapes come, each often enough, the encoders kept stay within what was stated."""
     grown_bytes = int(run_child(MANY_SHAPES, EVENTS, timeout=300))
     assert grown_bytes < shape_cache.MAX_SHAPES * 32_768
+
+
+def test_an_exception_right_after_the_write_does_not_write_again() -> None:
+    """As a signal handler of the application's may raise it: what is written stays written once."""
+    session = MemorySession()
+    writer = LogWriter(writer_options(), session)
+    for number in range(5):
+        write(writer, usual(number), FACTS[0])
+
+    class Interrupting:
+        def __next__(self) -> int:
+            raise RuntimeError
+
+    writer._written = Interrupting()  # type: ignore[assignment]
+    assert write(writer, usual(), FACTS[0]) is Outcome.WRITTEN
+    assert session.writes == 6

@@ -73,6 +73,7 @@ class LogWriter:
         :class:`~otel_etw.resource_facts.FactsCache`.
         """
         if not (reporting_threads and get_ident() in reporting_threads):
+            status = OTHER_SHAPE
             try:
                 table = self.table
                 if table.facts is not facts:
@@ -86,7 +87,6 @@ class LogWriter:
                     tuple(attributes),
                 )
                 emit = table.latest.get(keys)
-                status = OTHER_SHAPE
                 if emit is not None:
                     status = emit(time_unix_nano, trace_id, span_id, body, attributes)
                 if status == OTHER_SHAPE:
@@ -98,8 +98,9 @@ class LogWriter:
                     return _WRITTEN
                 if status > TO_BE_CUT:
                     return self.emitter.account(status)
-            except Exception:  # noqa: BLE001, S110 - a record that is not of its shape after all, or of none
-                pass
+            except Exception:  # noqa: BLE001 - a record that is not of its shape after all, or of none
+                if status == _SUCCESS:  # it was a signal handler of the application's that raised
+                    return _WRITTEN
         ids = _id(trace_id), _id(span_id)
         fields = LogFields(time_unix_nano, severity_number, severity_text, body, event_name, *ids, attributes)
         return self.write_plain(fields, facts, etw_event_name)

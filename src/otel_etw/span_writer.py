@@ -111,6 +111,7 @@ class SpanWriter:
         """Write the span by the encoder of its shape; ``None`` if it has none, or is not of its shape."""
         if self._extended or (reporting_threads and get_ident() in reporting_threads):
             return None
+        status = OTHER_SHAPE
         try:
             fields = quick_fields(span)
             if fields is None:
@@ -121,7 +122,6 @@ class SpanWriter:
             name, kind, is_error, end, start, parent, values = fields
             keys = (event_name, level, kind, is_error, parent != 0, tuple(values))
             emit = table.latest.get(keys)
-            status = OTHER_SHAPE
             if emit is not None:
                 status = emit(end, start, *ids, parent, name, values)
             if status == OTHER_SHAPE:
@@ -130,7 +130,8 @@ class SpanWriter:
                     status = emit(end, start, *ids, parent, name, values)
             return self.emitter.account(status) if status > TO_BE_CUT else None
         except Exception:  # noqa: BLE001 - a span that is not of its shape after all, or of none
-            return None
+            # If it is written, it was a signal handler of the application's that raised.
+            return Outcome.WRITTEN if status == 0 else None
 
     def _emit_for(self, shape: SpanShape, facts: ResourceFacts) -> Emit | None:
         """The quick way for a shape; ``None`` if it has none, or there is nothing to write to."""
