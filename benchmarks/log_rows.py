@@ -7,14 +7,17 @@ that does nothing.  The record has four string attributes, a body, a severity an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from benchmarks.do_nothing import DoNothingSession
 from benchmarks.measuring import best_ns, check
@@ -52,14 +55,15 @@ def logger_with(processor: LogRecordProcessor) -> Logger:
     return provider.get_logger("benchmark")
 
 
-def emit_loop(logger: Logger) -> Callable[[int], None]:
-    """Emits records through the SDK's API."""
+def emit_loop(logger: Logger, contexts: Sequence[Context | None] = (None,)) -> Callable[[int], None]:
+    """Emits records through the SDK's API, each in the next of the contexts."""
 
     def loop(times: int) -> None:
         emit = logger.emit
-        for _ in range(times):
+        for context in islice(cycle(contexts), times):
             emit(
                 timestamp=time.time_ns(),
+                context=context,
                 severity_number=SeverityNumber.INFO,
                 severity_text="INFO",
                 body=BODY,
@@ -68,6 +72,12 @@ def emit_loop(logger: Logger) -> Callable[[int], None]:
             )
 
     return loop
+
+
+def span_contexts(count: int) -> list[Context | None]:
+    """Contexts with as many different spans."""
+    spans = [SpanContext(number << 64 | 1, number, is_remote=False) for number in range(1, count + 1)]
+    return [set_span_in_context(NonRecordingSpan(span)) for span in spans]
 
 
 def sdk_record() -> ReadWriteLogRecord:
@@ -111,9 +121,29 @@ def rows(function: Any, folder: Path, rounds: int) -> Iterator[Row]:
         yield Row(
             "the same, into an `EtlSession`", micro(own_file), sdk, own_file / spent["sdk"], at_most=0.6
         )
+        yield _within_spans(listening, rounds)
         yield from _encoders(own, rounds)
         yield from _nobody_listening(silent, listening, rounds)
         check(listening.stats, into_file.stats)
+
+
+def _within_spans(listening: EtwLogRecordProcessor, rounds: int) -> Row:
+    contexts = span_contexts(1000)
+    spent = best_ns(
+        {
+            "sdk": emit_loop(logger_with(DoNothing()), contexts),
+            "ctypes": emit_loop(logger_with(listening), contexts),
+        },
+        times=5_000,
+        rounds=rounds,
+    )
+    own = spent["ctypes"] - spent["sdk"]
+    return Row(
+        "own cost of a log record within a span, another one each time, to the same C function",
+        micro(own),
+        f"{micro(spent['sdk'])} the SDK's emit",
+        own / spent["sdk"],
+    )
 
 
 def _encoders(own: float, rounds: int) -> Iterator[Row]:
