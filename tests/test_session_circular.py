@@ -343,7 +343,7 @@ def test_what_is_read_while_buffers_are_overwritten_is_genuine(tmp_path: Path) -
                 rounds += 1
         finally:
             child.kill()
-    assert last > 1000
+    assert last > 100
 
 
 FULL = """
