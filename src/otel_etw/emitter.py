@@ -91,12 +91,13 @@ class _Tally:
     A step of ``itertools.count`` is atomic, and its ``repr`` tells how many steps it has taken.
     """
 
-    __slots__ = ("dropped", "skipped", "truncated", "written")
+    __slots__ = ("dropped", "overflowed", "skipped", "truncated", "written")
 
     def __init__(self) -> None:
         self.written = count()
         self.skipped = count()
         self.truncated = count()
+        self.overflowed = count()
         self.dropped: dict[str, count[int]] = {}
 
     def add_dropped(self, reason: str) -> None:
@@ -106,11 +107,15 @@ class _Tally:
         next(steps)
 
     def stats(self) -> Stats:
+        overflowed = _steps(self.overflowed)
         return Stats(
             written=_steps(self.written),
             skipped=_steps(self.skipped),
             truncated=_steps(self.truncated),
-            dropped={reason: _steps(steps) for reason, steps in self.dropped.copy().items()},
+            dropped={
+                **{reason: _steps(steps) for reason, steps in self.dropped.copy().items()},
+                **({"stack overflow": overflowed} if overflowed else {}),
+            },
         )
 
 
@@ -154,6 +159,8 @@ class Emitter:
         self._tally = _Tally()
         self.written = self._tally.written
         self.skipped = self._tally.skipped
+        # A step of it needs no stack, where not even drop() has any left.
+        self.overflowed = self._tally.overflowed
         self._reported: set[str] = set()
         self._session: Session | None = None
         self._provider: Provider | None = None
@@ -203,6 +210,7 @@ class Emitter:
         other = copy(self)
         other._tally = _Tally()
         other.written, other.skipped = other._tally.written, other._tally.skipped
+        other.overflowed = other._tally.overflowed
         other._session = None
         return other
 

@@ -142,6 +142,7 @@ class EtwHandler(logging.Handler):
         provider = self._writer.emitter.provider
         self._provider = provider or NO_PROVIDER
         self._skipped = self._writer.emitter.skipped
+        self._overflowed = self._writer.emitter.overflowed
         self._is_enabled = _is_never_enabled if provider is None else provider.is_enabled
         self._keyword = options.keyword
         try:
@@ -199,7 +200,10 @@ class EtwHandler(logging.Handler):
                 message = f"a log record was written in part: {kind}: {text_of(problem)}"
                 self._writer.emitter.report_once("in part", message)
         except Exception as error:  # noqa: BLE001 - what is no log record at all, or a stack that is full
-            self._drop(error)
+            try:
+                self._drop(error)
+            except RecursionError:
+                next(self._overflowed)
 
     def flush(self) -> None:
         """Do nothing: a record is in its session's file (or the kernel) when :meth:`emit` returns."""
@@ -271,12 +275,8 @@ class EtwHandler(logging.Handler):
         return text_of(record.msg)
 
     def _drop(self, error: Exception) -> None:
-        try:
-            self._writer.emitter.drop(
-                "not encodable", f"a log record could not be written and was dropped: {text_of(error)}"
-            )
-        except Exception:  # noqa: BLE001, S110 - no stack left even for that; the application must not notice
-            pass
+        message = f"a log record could not be written and was dropped: {text_of(error)}"
+        self._writer.emitter.drop("not encodable", message)
 
 
 def _is_never_enabled(level: int, keyword: int) -> bool:

@@ -38,7 +38,7 @@ SdkLogRecord = ReadableLogRecord | ReadWriteLogRecord
 EventName = str | Callable[[SdkLogRecord], str]
 
 _DEFAULT_EVENT_NAME = "Log"
-_SKIPPED = Outcome.SKIPPED
+_SKIPPED, _DROPPED = Outcome.SKIPPED, Outcome.DROPPED
 
 # The container of a record's attributes has a dict inside, which is much quicker to read.
 _SDK_ATTRIBUTES = BoundedAttributes if isinstance(getattr(BoundedAttributes(), "_dict", None), dict) else None
@@ -83,6 +83,7 @@ class _SdkLogs:
         self._write_fields = self._writer.write_fields
         self._emitter = self._writer.emitter
         self._skipped = self._emitter.skipped
+        self._overflowed = self._emitter.overflowed
         self._provider = self._emitter.provider or NO_PROVIDER
         self._observation = self._observe("log", self._emitter, meter_provider)
 
@@ -122,7 +123,11 @@ class _SdkLogs:
                 self._fixed_event_name or name_of_event(self._event_name, log_record, _DEFAULT_EVENT_NAME),
             )
         except Exception as error:  # noqa: BLE001 - a record that is none
-            return self._emitter.drop("not encodable", f"expected a log record: {text_of(error)}")
+            try:
+                return self._emitter.drop("not encodable", f"expected a log record: {text_of(error)}")
+            except RecursionError:
+                next(self._overflowed)
+                return _DROPPED
 
     def _new_facts(self, resource: Resource | None) -> ResourceFacts:
         """The facts of a resource that is another than the last record's, which is held: it cannot change."""

@@ -93,6 +93,7 @@ class EtwSpanProcessor(SpanProcessor):
         )
         self._record_only = flag_option("record_only", record_only, environment.record_only)
         self._writer = SpanWriter(options, session, event_name, level, span_events, extended)
+        self._overflowed = self._writer.emitter.overflowed
         self._observation = observe_processor("span", self._writer.emitter, meter_provider)
 
     @property
@@ -111,7 +112,10 @@ class EtwSpanProcessor(SpanProcessor):
         except Exception:  # noqa: BLE001 - a span that is none; the writer counts it
             wanted = True
         if wanted:
-            self._writer.write(span)
+            try:
+                self._writer.write(span)
+            except RecursionError:
+                next(self._overflowed)
 
     def shutdown(self) -> None:
         """Leave the session. Idempotent; later spans are dropped and counted."""
