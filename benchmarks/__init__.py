@@ -1,1 +1,1 @@
-"""What the write half costs, measured beside its peers in one run: ``python -m benchmarks``."""
+"""What both halves cost, measured beside their peers in one run: ``python -m benchmarks``."""

@@ -14,6 +14,11 @@ PACKAGES = (
     "opentelemetry-instrumentation-logging",
     "protobuf",
     "traceloggingdynamic",
+    "numpy",
+    "pyarrow",
+    "dissect.etl",
+    "dissect.util",
+    "etl-parser",
 )
 
 

@@ -16,7 +16,7 @@ HEAD = """# Command line
 Made from `--help` by `python docs/make_cli_reference.py`; a test finds what is missing here.
 
 Errors are one line on stderr. Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
-130 interrupted.
+3 done, but with `--strict` a file is damaged, 130 interrupted.
 """
 
 

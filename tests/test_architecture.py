@@ -13,7 +13,8 @@ import otel_etw
 
 SOURCE = Path(otel_etw.__file__).parent
 
-TOOLS = {"click", "rich", "numpy", "pyarrow", "duckdb", "nicegui", "pyspark", "pandas"}
+TOOLS = {"click", "rich", "msgpack", "numpy", "pyarrow", "duckdb", "nicegui", "pyspark", "pandas"}
+TOOLS |= {"polars", "prompt_toolkit", "zstandard"}
 
 _WRITERS = {
     *(
@@ -34,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "tracelogging": {"errors"},
     "layouts": {"errors", "tracelogging"},
-    "etl": {"errors", "tracelogging"},
+    "etl": {"errors", "layouts", "tracelogging"},
     "providers": {"errors", "tracelogging", "etl"},
     "sessions": {"errors", "tracelogging", "etl", "providers"},
     "variables": {"sessions"},
@@ -53,11 +54,14 @@ ALLOWED: dict[str, set[str]] = {
     "spans": _WRITERS | {"span_writer"},
     "handler": _WRITERS | {"handler_attributes", "handler_resource"},
     "metrics": _WRITERS,
-    "outputs": {"errors", "etl", "layouts", "tracelogging"},
+    "tables": {"errors", "etl", "layouts", "tracelogging"},
+    "outputs": {"errors", "etl", "layouts", "tables", "tracelogging"},
+    "loading": {"errors", "outputs", "tables"},
 }
 
 # Module (or room) -> the only third-party packages it may import. Anything not listed: none at all.
 THIRD_PARTY: dict[str, set[str]] = {
+    "layouts.foreign": {"msgpack"},
     "layouts.otlp_metrics": {"opentelemetry", "google"},
     "logs": {"opentelemetry"},
     "spans": {"opentelemetry"},
@@ -65,15 +69,29 @@ THIRD_PARTY: dict[str, set[str]] = {
     "span_writer": {"opentelemetry"},
     "metrics": {"opentelemetry"},
     "handler": {"opentelemetry"},
+    "etl.decompression": {"pyfwnt"},
+    "etl.unpacking": {"zstandard"},
     "handler_attributes": {"opentelemetry"},
     "handler_resource": {"opentelemetry"},
     "observation": {"opentelemetry"},
+    "tables": {"numpy", "pyarrow"},
     "outputs": {"rich"},
+    "outputs.export": {"google", "numpy", "pyarrow"},
+    "outputs.otlp": {"google", "opentelemetry", "pyarrow"},
+    "outputs.results": {"pyarrow"},
+    "outputs.sql": {"duckdb", "pyarrow"},
+    "outputs.sql_file": {"duckdb", "pyarrow"},
+    "outputs.sql_types": {"pyarrow"},
+    "loading": {"pyarrow"},
     "cli": {"click", "rich", "opentelemetry"},
+    "cli.sql_completion": {"prompt_toolkit"},
+    "cli.sql_history": {"prompt_toolkit"},
+    "cli.sql_prompt": {"prompt_toolkit"},
+    "cli.sql_schema": {"pyarrow"},
 }
 
 PURE_TRACE_MODULES = {
-    *("clock", "context", "damage", "event", "kernel_names", "layout"),
+    *("clock", "context", "damage", "event", "kernel_names", "layout", "manifest_events"),
     *("records", "trace_header", "user_data", "walking", "xpress"),
 }
 PURE = ("tracelogging", "layouts", *(f"etl.{module}" for module in PURE_TRACE_MODULES))

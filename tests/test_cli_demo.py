@@ -10,7 +10,7 @@ import pytest
 from otel_etw.cli.demo_service import PROVIDER_NAME
 from otel_etw.etl.reader import open_etl
 from otel_etw.layouts.items import LogItem, MetricPoint, SpanItem
-from otel_etw.outputs.items import items_of
+from otel_etw.tables.items import items_of
 from shown_traces import invoke, run_command
 
 

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from etl_files import T0, buffer, classic_record, event_record, trace_file, tracelogging_record
+from etl_files import (
+    T0,
+    buffer,
+    classic_record,
+    event_record,
+    message_record,
+    perfinfo_record,
+    system_record,
+    trace_file,
+    tracelogging_record,
+)
+from otel_etw.errors import DecodeError
 from otel_etw.etl.reader import open_etl
+from otel_etw.layouts.otlp_metrics import decode_points
+from otel_etw.layouts.otlp_metrics.counting import count_points
 from otel_etw.outputs import trace_info
-from otel_etw.outputs.trace_info import Inventory
-from shared_files import corpus
-from shown_traces import EVIL, invoke, write_trace
+from otel_etw.outputs.trace_info import Inventory, TraceInfo
+from otel_etw.sessions.embedded import EtlSession
+from shared_files import corpus, vectors
+from shown_traces import (
+    EVIL,
+    checkout,
+    invoke,
+    write_events,
+    write_logs,
+    write_metrics,
+    write_spans,
+    write_trace,
+)
 
 
 def document(path: Path) -> dict[str, Any]:
@@ -171,3 +197,102 @@ def test_counting_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert inventory.events[None] == 16
     assert inventory.records == 21
     assert document(path)["not_listed"] == 16
+
+
+def plainly_counted(path: Path) -> Inventory:
+    """The same counts from one event at a time."""
+    inventory = Inventory()
+    with open_etl(path) as trace:
+        trace.gather_manifests()
+        for event in trace:
+            inventory.add(event)
+    return inventory
+
+
+def assert_counts_agree(path: Path) -> None:
+    with open_etl(path) as trace:
+        info = TraceInfo(trace)
+        info.read()
+    with open_etl(path) as trace:
+        assert list(trace)
+        assert info.damage.counts == trace.damage.counts
+        assert (info.buffers, info.compressed_buffers) == (trace.buffers_read, trace.compressed_buffers_read)
+        assert info.decompressed_bytes == trace.decompressed_bytes
+    ours, plain = vars(info.inventory), vars(plainly_counted(path))
+    for name in plain:
+        if not name.startswith("_"):
+            assert ours[name] == plain[name], name
+    assert list(info.inventory.events) == list(plainly_counted(path).events)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SelfDescribingSingleEvent.etl",
+        "WindowsUpdate.20251008.140245.443.8.etl",
+        "primitive-types.etl",
+        "waasmedic.20251005_113019_195.etl",
+    ],
+)
+def test_counting_alike_records_together_counts_what_each_of_them_says(name: str) -> None:
+    """In whole columns as one by one."""
+    assert_counts_agree(corpus(name))
+
+
+def test_counts_of_own_and_of_odd_files_agree(tmp_path: Path) -> None:
+    """All signals; every record kind, damage, events with the same metadata that are not the same."""
+    with EtlSession(tmp_path / "own.etl", buffer_size=65536) as session:
+        write_logs(session)
+        write_metrics(session)
+        write_events(session)
+        write_spans(session, checkout())
+        write_logs(session)
+    assert_counts_agree(tmp_path / "own.etl")
+    records = [
+        event_record(T0, event_id=144, version=1),
+        event_record(T0 + 1, event_id=144, version=1, level=2),
+        event_record(T0 + 2, event_id=100, version=1, data=b"\x93\xa1a\xc0\xc0"),
+        tracelogging_record(T0 + 3, "a"),
+        tracelogging_record(T0 + 4, "a", payload=b"\1"),
+        tracelogging_record(T0 + 5, "a", level=1),
+        tracelogging_record(T0 + 6, "a", provider_name="Other"),
+        tracelogging_record(T0 + 7, "a", items=[(1, bytes(16))]),
+        tracelogging_record(T0 + 8, "Log", [("__csver__", 4)], b"\0\4"),
+        system_record(T0 + 9, 0x0301),
+        perfinfo_record(T0 + 10, 0x0F2E),
+        classic_record(T0 + 11, 99),
+        message_record(7, b"x"),
+        event_record(T0 + 12, header_type=0x0D),
+    ]
+    odd = tmp_path / "odd.etl"
+    odd.write_bytes(
+        trace_file(buffer(records, 8192), buffer([*records[:3], b"\x10\0\x13\xc0".ljust(80, b"\0")]))
+    )
+    assert_counts_agree(odd)
+
+
+def test_the_rows_of_the_tables_are_counted(tmp_path: Path) -> None:
+    """Data points, not requests; a record of any kind is an event."""
+    path = write_trace(tmp_path / "x.etl")
+    assert document(path)["tables"] == {"logs": 6, "spans": 0, "metric_points": 4, "events": 14}
+    assert "tables      logs 6, spans 0, metric_points 4, events 14" in invoke("info", path).stdout
+
+
+@given(st.binary(max_size=60))
+def test_counting_points_of_any_bytes_gives_a_number_or_our_error(data: bytes) -> None:
+    """Whatever lengths and field numbers they pretend to have."""
+    with suppress(DecodeError):
+        assert count_points(data) >= 0
+
+
+def test_points_are_counted_as_they_are_decoded() -> None:
+    """All point kinds, and several points in one request."""
+    requests = [
+        bytes.fromhex(event["payload"])
+        for case in vectors("metrics")["cases"]
+        for event in case["expected"].get("events", [case["expected"]])
+        if "payload" in event
+    ]
+    assert len(requests) > 3
+    for request in [*requests, b"".join(requests)]:
+        assert count_points(request) == len(decode_points(request)) > 0

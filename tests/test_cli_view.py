@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
 import re
 import time
 import unicodedata
+import zipfile
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from etl_files import (
     START_FILETIME,
     T0,
     buffer,
+    classic_record,
     event_record,
+    message_record,
+    perfinfo_record,
     system_record,
     trace_file,
     tracelogging_record,
@@ -26,17 +33,21 @@ from etl_files import (
 )
 from otel_etw.cli.ordering import by_own_time
 from otel_etw.cli.reading import Traces
-from otel_etw.cli.selection import LEVEL_NUMBERS, Selection, parse_level
+from otel_etw.cli.selection import Selection
 from otel_etw.cli.showing import ShowOptions, selected_entries
-from otel_etw.cli.times import parse_time
 from otel_etw.errors import OtelEtwError
+from otel_etw.etl.reader import open_etl
+from otel_etw.etl.source import Source
 from otel_etw.layouts.common_schema import encode_log
 from otel_etw.layouts.common_schema.record import LogFields
+from otel_etw.outputs.jsonl import item_line
 from otel_etw.outputs.span_traces import Entry
+from otel_etw.tables.arguments import LEVEL_NUMBERS, parse_level, parse_time
+from otel_etw.tables.items import Item, items_of
 from otel_etw.tracelogging.provider_id import provider_id
 from otel_etw.tracelogging.values import UNIX_EPOCH_FILETIME
 from shared_files import corpus
-from shown_traces import EVENT_PROVIDER, EVIL, LOG_PROVIDER, LOG_TIME, invoke, rows, write_trace
+from shown_traces import EVENT_PROVIDER, EVIL, LOG_PROVIDER, LOG_TIME, invoke, rows, run_command, write_trace
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +293,7 @@ def test_events_without_description_show_their_numbers_and_bytes(tmp_path: Path)
     (row,) = rows(path)
     assert row.endswith("event 144  opcode=7  task=3  20 bytes 0x000102030405060708090a0b0c0d0e0f...")
     (item,) = documents(path)
-    assert item["payload"] == bytes(range(20)).hex()
+    assert item["payload"] == {"$bytes": b64encode(bytes(range(20))).decode()}
     assert (item["etw"]["id"], item["etw"]["version"]) == (144, 1)
 
 
@@ -309,8 +320,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"otel-etw: {path}: unfinished: ")
     assert "the recorder lost 41 events, 0 buffers" in line
-    assert "1 damaged place " in line
-    assert "1 item not decoded completely" in line
+    assert "damage: 1 record, 1 event (first at 0x10d0)" in line
     (row,) = rows(path)
     assert "expected" in row  # the reason is in the row
 
@@ -438,3 +448,147 @@ def test_levels_as_typed() -> None:
     for wrong in ("0", "256", "-1", "", "٣"):
         with pytest.raises(ValueError, match="expected critical"):
             parse_level(wrong)
+
+
+SELECTIONS: list[dict[str, Any]] = [
+    {},
+    {"all_records": True},
+    {"level": 3},
+    {"all_records": True, "level": 2},
+    {"providers": ("Made*",)},
+    {"providers": ("12345678-9abc-def0-1122-334455667788", "Test_*")},
+    {"signals": frozenset({"events"})},
+    {"signals": frozenset({"metrics"})},
+    {"signals": frozenset({"logs", "spans"}), "level": 4},
+    {"since_unix_nano": LOG_TIME + 2 * 10**9},
+    {"until_unix_nano": (START_FILETIME - UNIX_EPOCH_FILETIME) * 100 + 700, "all_records": True},
+]
+
+
+def items_by_rows(path: Path, selection: Selection) -> list[str]:
+    """What is chosen as whole columns, and then one by one."""
+    with Traces([str(path)]) as traces:
+        entries = selected_entries(traces, selection, ShowOptions(format="jsonl", file_order=True))
+        return [item_line(entry) for entry in entries if isinstance(entry, Item)]
+
+
+def items_one_by_one(path: Path, selection: Selection) -> list[str]:
+    with open_etl(path) as trace:
+        events = [event for event in trace if selection.wants_event(event)]
+        items = [item for event in events for item in items_of(event) if selection.wants_item(item)]
+        return [item_line(item) for item in items]
+
+
+@pytest.mark.parametrize("options", SELECTIONS)
+def test_choosing_whole_columns_chooses_the_same_events(
+    tmp_path: Path, trace: Path, options: dict[str, Any]
+) -> None:
+    """In the same order, with as many hidden ones, whatever kinds of records and damage there are."""
+    records = [
+        event_record(T0, event_id=144, version=1, level=2),
+        event_record(T0 + 2, bytes(9), event_id=100, version=1),
+        tracelogging_record(T0 + 3, "a", level=1),
+        tracelogging_record(T0 + 4, "a", payload=b"\1"),
+        tracelogging_record(T0 + 6, "a", provider_name="Other"),
+        tracelogging_record(T0 + 7, "a", items=[(1, bytes(16))], provider_name="Test_It"),
+        tracelogging_record(T0 + 8, "Log", [("__csver__", 4)], b"\0\4"),
+        system_record(T0 + 9, 0x0301),
+        perfinfo_record(T0 + 10, 0x0F2E),
+        classic_record(T0 + 11, 99),
+        message_record(7, b"x"),
+        event_record(T0 + 12, header_type=0x0D),
+    ]
+    odd = tmp_path / "odd.etl"
+    bad = b"\x10\0\x13\xc0".ljust(80, b"\0")
+    odd.write_bytes(trace_file(buffer(records, 8192), buffer([*records[3:6], bad]), buffer(records[:2])))
+    for path in (odd, trace):
+        plain, columns = Selection(**options), Selection(**options)
+        assert items_by_rows(path, columns) == items_one_by_one(path, plain)
+        assert columns.hidden_records == plain.hidden_records
+
+
+def test_the_first_row_of_a_large_file_needs_little_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few buffers, and in time order the starts of all others: a small part of 32 MiB."""
+    path = tmp_path / "large.etl"
+    with path.open("wb") as file:
+        file.write(trace_file(size=65536))
+        for number in range(512):
+            records = [event_record(T0 + number * 20 + n, bytes(3000)) for n in range(20)]
+            file.write(buffer(records, 65536, sequence=number + 1))
+    read_bytes = 0
+    read_into, read, read_many = Source.read_into, Source.read, Source.read_many
+
+    def counted(given: Any) -> Any:
+        nonlocal read_bytes
+        if isinstance(given, int):
+            read_bytes += given
+        else:
+            read_bytes += sum(map(len, given)) if isinstance(given, list) else len(given)
+        return given
+
+    monkeypatch.setattr(Source, "read", lambda *a: counted(read(*a)))
+    monkeypatch.setattr(Source, "read_many", lambda *a: counted(read_many(*a)))
+    monkeypatch.setattr(Source, "read_into", lambda *a: counted(read_into(*a)))
+    assert len(rows(path, "--limit", 1)) == 1
+    in_time_order, read_bytes = read_bytes, 0
+    assert len(rows(path, "--limit", 1, "--file-order")) == 1
+    assert 0 < read_bytes < 2**20
+    assert read_bytes < in_time_order < 4 * 2**20
+
+
+def test_traces_are_taken_wherever_they_are(tmp_path: Path, trace: Path) -> None:
+    """In a directory, by a glob, compressed, in an archive, from standard input: always the same rows."""
+    folder = tmp_path / "traces" / "older"
+    folder.mkdir(parents=True)
+    (folder / "a.etl.gz").write_bytes(gzip.compress(trace.read_bytes()))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.write(trace, "inside/b.etl")
+        archive.writestr("readme.txt", "no trace")
+    wanted = rows(trace)
+    for place in (tmp_path / "traces", tmp_path / "traces/**/*.gz", folder / "a.etl.gz"):
+        assert rows(place) == wanted
+        assert len(document_lines(place)) == 1
+    for place in (tmp_path / "b.zip", f"{tmp_path / 'b.zip'}!inside/b.etl"):
+        assert rows(place) == wanted
+        assert document_lines(place)[0]["tables"]["logs"] == 6
+    with trace.open("rb") as file:
+        shown = run_command("view", "-", stdin=file)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[1:] == wanted
+    assert len(bodies(tmp_path)) == 2 * len(ALL_BODIES)
+
+
+def document_lines(place: object) -> list[dict[str, Any]]:
+    result = invoke("info", place, "--json")
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_damage_of_an_archive_is_said(tmp_path: Path, trace: Path) -> None:
+    """What could be unpacked is shown; the place is that in the archive."""
+    path = tmp_path / "cut.etl.gz"
+    path.write_bytes(gzip.compress(trace.read_bytes())[:-20])
+    result = invoke("view", path, "--strict")
+    assert result.exit_code == 3
+    assert "1 archive" in result.stderr
+    assert "archive" in invoke("info", path).stdout
+
+
+def test_what_other_producers_write_is_shown_as_what_it_is(tmp_path: Path) -> None:
+    """A log record in MessagePack has a row like any other."""
+    path = tmp_path / "x.etl"
+    fields = {
+        "env_name": "Log",
+        "env_time": "2026-03-11T12:34:56Z",
+        "body": "from afar",
+        "severityNumber": 17,
+    }
+    payload = msgpack.packb(["Log", [[1_773_232_496, fields]], {"TimeFormat": "DateTime"}])
+    path.write_bytes(trace_file(buffer([event_record(T0, payload, event_id=100, version=1)])))
+    (item,) = documents(path)
+    assert (item["signal"], item["body"], item["severity_number"]) == ("logs", "from afar", 17)
+    (row,) = rows(path)
+    assert "ERROR" in row
+    assert "from afar" in row

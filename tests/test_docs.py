@@ -39,6 +39,13 @@ def test_the_page_of_the_variables_is_made_from_their_table() -> None:
         assert page.count(f"| `{variable.name}` |") == 1
 
 
+def test_the_page_of_the_tables_is_made_from_their_schema() -> None:
+    """docs/tables.md is what docs/make_tables.py writes today."""
+    made = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))["reference"]()
+    page = ROOT.joinpath("docs", "tables.md").read_text(encoding="utf-8")
+    assert page == made, "run: python docs/make_tables.py"
+
+
 @pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", *(f"docs/{page.name}" for page in PAGES)])
 def test_pages_name_only_variables_that_are_read(page: str) -> None:
     """No page promises a variable that does not exist; the README leads to all that do."""

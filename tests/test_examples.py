@@ -47,3 +47,15 @@ def test_example_writes_a_file_that_the_reading_example_prints(
     printed = run("read_etl.py", path)
     for text in read_back:
         assert text in printed
+
+
+def test_a_trace_that_examples_wrote_can_be_queried(tmp_path: Path) -> None:
+    """The querying example counts, orders and streams what the others put into their files."""
+    paths = [tmp_path / f"{name}.etl" for name in ("logs", "spans", "metrics")]
+    for path in paths:
+        run(f"{path.stem}_to_etl.py", path)
+    printed = run("query_a_trace.py", tmp_path)
+    assert "log records" in printed
+    assert "'severity_text': 'WARN'" in printed
+    assert "'name': 'reserve'" in printed
+    assert "2 data points" in printed

@@ -14,11 +14,11 @@ from etl_files import T0, buffer, event_record, message_record, trace_file, trac
 from otel_etw.etl.event import Event
 from otel_etw.etl.reader import open_etl
 from otel_etw.layouts.items import LogItem, MetricPoint
-from otel_etw.outputs.items import Item, items_of
 from otel_etw.outputs.jsonl import item_document
 from otel_etw.outputs.numbers import duration_text
 from otel_etw.outputs.rows import Row, level_text, row_of, severity_text
 from otel_etw.outputs.terminal import RowTable, Screen
+from otel_etw.tables.items import Item, items_of
 from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID
 from shared_files import cases, vectors
 
@@ -119,7 +119,7 @@ def test_starts_and_stops_and_bytes_left_over_are_shown(tmp_path: Path) -> None:
     )
     events = events_of(tmp_path, left_over, unnamed, one_text)
     assert text_of(Item(events[0])) == "Made  n=42  and 3 bytes that are not described"
-    assert item_document(Item(events[0]))["trailing"] == "010203"
+    assert item_document(Item(events[0]))["trailing"] == b"\1\2\3"
     assert text_of(Item(events[1])).startswith('""')
     assert text_of(Item(events[2])) == "Said  a b"
     assert row_of(Item(events[2])).block == ("c",)
@@ -151,10 +151,10 @@ def test_metric_vectors_become_points(case: dict[str, Any], tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "signal"),
-    [("rust_logs_0_10", "logs"), ("geneva_tld_log", "logs"), ("cpp_log", "events"), ("cpp_span", "events")],
+    [("rust_logs_0_10", "logs"), ("geneva_tld_log", "logs"), ("cpp_log", "logs"), ("cpp_span", "spans")],
 )
 def test_other_producers_are_told_apart(name: str, signal: str, tmp_path: Path) -> None:
-    """Common Schema is a log or a span whoever wrote it; layouts without a decoder show their own fields."""
+    """Logs and spans are that whoever wrote them."""
     (case,) = [case for case in vectors("foreign")["cases"] if case["name"] == name]
     event = case["event"]
     items = [(12, bytes.fromhex(event["provider_traits"])), (11, bytes.fromhex(event["event_metadata"]))]

@@ -17,12 +17,12 @@ from otel_etw.outputs.numbers import bytes_text, duration_text, iso_time, number
 from otel_etw.outputs.text import (
     is_multiline,
     json_line,
-    jsonable,
     lines_of,
     plain_text,
     printable,
     value_text,
 )
+from otel_etw.tables.json_values import json_value
 from otel_etw.tracelogging.values import FileTime, SystemTime
 
 any_text = st.text(st.characters())  # includes surrogates
@@ -137,17 +137,17 @@ def test_json_lines_are_safe_and_lose_nothing(value: object, ascii_only: bool) -
 
 
 def test_json_has_words_for_what_json_lacks() -> None:
-    """Bytes are base64 and non-finite numbers words, as in OTLP; times and ids are their text."""
+    """Bytes say that they are such, non-finite numbers are words; times and ids are their text."""
     value = [b"\x00\x01", float("nan"), float("-inf"), UUID(int=1), datetime(2026, 1, 2, tzinfo=timezone.utc)]
-    assert jsonable(value) == [
-        "AAE=",
+    assert json_value(value) == [
+        {"$bytes": "AAE="},
         "NaN",
         "-Infinity",
         "00000000-0000-0000-0000-000000000001",
         "2026-01-02T00:00:00+00:00",
     ]
-    assert jsonable(FileTime(0)) == "1601-01-01T00:00:00.0000000Z"
-    assert jsonable(SystemTime(1, 2, 3, 4, 5, 6, 7, 8)) == "0001-02-04T05:06:07.008"
+    assert json_value(FileTime(0)) == "1601-01-01T00:00:00.0000000Z"
+    assert json_value(SystemTime(1, 2, 3, 4, 5, 6, 7, 8)) == "0001-02-04T05:06:07.008"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 Exporters that put the OpenTelemetry SDK's logs, spans and metrics on ETW as self-describing events, a
 ``logging`` handler that does so without the SDK's records, a session that writes them to an ``.etl`` file on
-any system, and a reader for such files.  The names below load what they need when they are first used;
-importing this package loads neither the SDK nor protobuf.
+any system, a reader for such files, and what they hold as Arrow tables.  The names below load what they need
+when they are first used; importing this package loads neither the SDK nor protobuf.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from otel_etw._version import __version__
 if TYPE_CHECKING:
     from otel_etw.etl.reader import open_etl
     from otel_etw.handler import EtwHandler
+    from otel_etw.loading import load
     from otel_etw.logs import EtwLogRecordExporter, EtwLogRecordProcessor
     from otel_etw.metrics import EtwMetricExporter
     from otel_etw.sessions.embedded import EtlSession
@@ -31,6 +32,7 @@ __all__ = [
     "EtwSpanExporter",
     "EtwSpanProcessor",
     "__version__",
+    "load",
     "open_etl",
     "provider_id",
 ]
@@ -44,6 +46,7 @@ _HOMES = {
     "EtwMetricExporter": ("otel_etw.metrics", "otel-etw"),
     "EtwSpanExporter": ("otel_etw.spans", "otel-etw"),
     "EtwSpanProcessor": ("otel_etw.spans", "otel-etw"),
+    "load": ("otel_etw.loading", "otel-etw[tools]"),
     "open_etl": ("otel_etw.etl.reader", "otel-etw"),
     "provider_id": ("otel_etw.tracelogging.provider_id", "otel-etw"),
 }

@@ -4,6 +4,8 @@
     ``EncodeError``         the caller asked for something that has no encoding
     ``DecodeError``         bytes that are not what they claim to be
         ``TraceFileError``  a file that is no trace file at all
+    ``ExportError``         a target that is taken, or that does not hold what was asked for
+    ``QueryError``          SQL that cannot be answered
     ``MissingExtraError``   an optional dependency is not installed
 
 Damaged input raises :class:`DecodeError` (or is reported, where a format has a
@@ -56,6 +58,14 @@ class DecodeError(OtelEtwError, ValueError):
 
 class TraceFileError(DecodeError):
     """The file is no trace file, or its first buffer is too damaged to say how to read the rest."""
+
+
+class ExportError(OtelEtwError):
+    """What was to be written does not fit where it was to go; nothing was written."""
+
+
+class QueryError(OtelEtwError, ValueError):
+    """A query that cannot be answered: what the database says about it, in one line."""
 
 
 class MissingExtraError(OtelEtwError, ImportError):

@@ -12,13 +12,13 @@ import click
 from otel_etw.cli.reading import Traces
 from otel_etw.cli.selection import Selection
 from otel_etw.cli.showing import ShowOptions, TableOutput, selected_entries, show, show_entry
-from otel_etw.outputs.items import LOGS
 from otel_etw.outputs.numbers import bytes_text, counted
 from otel_etw.outputs.pieces import SHORT_ID
 from otel_etw.outputs.span_text import has_failed
 from otel_etw.outputs.span_traces import Entry, SpanTrace
 from otel_etw.outputs.terminal import RowTable
 from otel_etw.outputs.text import printable
+from otel_etw.tables.items import LOGS
 
 _SHOWN_ROWS = 20
 _COMMAND_CELLS = 64
@@ -91,7 +91,7 @@ def _show(path: str, stream: IO[str]) -> None:
         options = ShowOptions()
         entries = selected_entries(traces, Selection(), options)
         show(entries, output, options, before_output=traces.progress.stop)
-        traces.report()
+        traces.say_what_is_missing()
     if not output.records:
         screen.line(("Nothing was written: is OTEL_SDK_DISABLED set?", "yellow"))
     last = [*output.shown.values()][-1:]

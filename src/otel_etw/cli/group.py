@@ -13,6 +13,8 @@ _COMMANDS = {
     "demo": "Run a small instrumented service, then show the trace it wrote.",
     "view": "Show log records, spans, events and metrics of trace files.",
     "info": "Say who recorded trace files, what is in them, and what was lost.",
+    "sql": "Ask trace files in SQL, once or at a prompt; keep them in DuckDB.",
+    "export": "Write what trace files hold as Parquet, CSV, JSON lines or OTLP.",
     "guid": "Print provider GUIDs, and how to record these providers on Windows.",
 }
 

@@ -6,34 +6,48 @@ import sys
 
 import click
 
-from otel_etw.cli.reading import Traces
-from otel_etw.outputs.info_lines import LABEL_INDENT, info_lines
+from otel_etw.cli.progress import Progress
+from otel_etw.cli.running import EXIT_DAMAGED, warn
+from otel_etw.etl.inputs import expand, open_input
 from otel_etw.outputs.terminal import Screen, can_encode
 from otel_etw.outputs.text import json_line
-from otel_etw.outputs.trace_info import TraceInfo, info_document
 
 
 @click.command("info")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, each on one line.")
 @click.option("--all", "everything", is_flag=True, help="List every provider, event name and damaged place.")
-def command(files: tuple[str, ...], as_json: bool, everything: bool) -> None:
+@click.option("--strict", is_flag=True, help="End with exit code 3 if a file is damaged.")
+@click.pass_context
+def command(
+    context: click.Context, files: tuple[str, ...], as_json: bool, everything: bool, strict: bool
+) -> None:
     """Say who recorded trace files, what is in them, and what was lost or damaged.
 
     The whole file is read: recorder and clock, time range, buffers, lost events, counts by record kind,
-    level, provider and event name, and the place of every damage. Times are UTC.
+    level, provider and event name, the rows that its tables have, and the place of every damage. Times are
+    UTC. FILE is a trace file, a directory, a glob, a .gz, .zst or .zip, archive.zip!member.etl, or -.
 
     \b
     Examples:
       otel-etw info app.etl
       otel-etw info *.etl --all
-      otel-etw info app.etl --json | jq .events_lost
+      otel-etw info traces/ --json | jq .tables
+      otel-etw info app.etl --strict
     """
+    # Imported here: it loads numpy, which asking for help does without.
+    from otel_etw.outputs.info_lines import LABEL_INDENT, info_lines
+    from otel_etw.outputs.trace_info import TraceInfo, info_document
+
     screen = None if as_json else Screen(sys.stdout)
-    for number, path in enumerate(files):
-        with Traces([path]) as traces:
-            info = TraceInfo(traces.traces[0])
-            info.read(info.trace)
+    is_damaged = False
+    notes: list[str] = []
+    for number, one in enumerate(expand(files, notes)):
+        with open_input(one) as trace:
+            info = TraceInfo(trace)
+            with Progress("reading", lambda info=info: info.fraction):  # type: ignore[misc]
+                info.read()
+        is_damaged = is_damaged or bool(info.damage)
         if screen is None:
             click.echo(json_line(info_document(info), ascii_only=not can_encode("\u00e9\u4e2d", sys.stdout)))
             continue
@@ -41,3 +55,7 @@ def command(files: tuple[str, ...], as_json: bool, everything: bool) -> None:
             screen.line()
         for pieces in info_lines(info, everything=everything):
             screen.wrapped(pieces, LABEL_INDENT)
+    for note in notes:
+        warn(note)
+    if strict and is_damaged:
+        context.exit(EXIT_DAMAGED)

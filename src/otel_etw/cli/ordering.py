@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 
-from otel_etw.outputs.items import EVENTS, Item
 from otel_etw.outputs.span_traces import Entry
+from otel_etw.tables.items import EVENTS, Item
 
 MOST_LATE_NS = 60 * 10**9
 """What reaches ETW later than this stands where it reached ETW."""

@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from otel_etw.cli.progress import Progress
 from otel_etw.cli.running import warn
+from otel_etw.etl.damage import DamageKind
 from otel_etw.etl.event import Event
-from otel_etw.etl.reader import Trace, open_etl
-from otel_etw.outputs.numbers import counted
+from otel_etw.etl.inputs import expand, open_input
+from otel_etw.etl.reader import Trace
+from otel_etw.tables.report import FileReport, Report
+
+if TYPE_CHECKING:
+    from otel_etw.tables.batch import EventBatch
+    from otel_etw.tables.batches import Reading
 
 FileEvent = tuple[str, Event]
 """An event and the name of the file it comes from (empty when there is only one)."""
 
+ChooseRows = Callable[["EventBatch"], list[int]]
+"""Which rows of a batch are wanted, in the order of delivery."""
+
 
 @final
 class Traces:
-    """Several trace files, open until the end of ``with``. Raises what :func:`open_etl` raises."""
+    """Trace files, directories, globs, archives or ``-``, open until the end of ``with``.
+
+    Raises what :func:`.expand` and :func:`.open_input` raise.
+    """
+
+    report: Report
+    """Of all files; filled while :meth:`events` delivers, and as far as that was asked to."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._stack = ExitStack()
-        self._current: dict[int, int] = {}
-        self.problems: Counter[str] = Counter()
-        """File -> how many items could not be decoded completely; for whoever decodes to count in."""
+        self._notes: list[str] = []
+        self._reading: Reading | None = None
+        self._batch: EventBatch | None = None
         self.traces: list[Trace] = []
         try:
-            for path in paths:
-                self.traces.append(self._stack.enter_context(_opened(path)))
+            for one in expand(paths, self._notes):
+                self.traces.append(self._stack.enter_context(open_input(one)))
         except BaseException:
             self._stack.close()
             raise
-        self.progress = Progress("reading", self._fraction)
+        self.report = Report(
+            [
+                FileReport(trace.path, trace.damage, trace.header.events_lost, trace.header.buffers_lost)
+                for trace in self.traces
+            ]
+        )
+        self.progress = Progress("reading", lambda: 0.0 if self._reading is None else self._reading.fraction)
 
     def __enter__(self) -> Traces:
         self._stack.enter_context(self.progress)
@@ -46,51 +65,49 @@ class Traces:
     ) -> None:
         self._stack.close()
 
-    def events(self, *, file_order: bool = False) -> Iterator[FileEvent]:
-        """All records, by time across all files, or file after file as they are stored."""
-        sources = [self._labelled(number, trace, file_order) for number, trace in enumerate(self.traces)]
-        if file_order or len(sources) == 1:
-            return (event for source in sources for event in source)
-        return heapq.merge(*sources, key=lambda labelled: labelled[1].timestamp_ns)
+    def events(
+        self, *, file_order: bool = False, choose: ChooseRows | None = None, looks_ahead: bool = True
+    ) -> Iterator[FileEvent]:
+        """All records, or those of the rows that ``choose`` answers: by time across all files, or file after
+        file as they are stored."""
+        for batch in self.batches(file_order=file_order, looks_ahead=looks_ahead):
+            labels = [trace.path if len(self.traces) > 1 else "" for trace in self.traces]
+            rows = batch.rows().tolist() if choose is None else choose(batch)
+            for row in rows:
+                yield labels[int(batch.file[row])], batch.event(row)
 
-    def report(self) -> None:
+    def batches(self, *, file_order: bool = False, looks_ahead: bool = True) -> Iterator[EventBatch]:
+        """The same as batches, of which each is valid until the next is asked for.
+
+        ``looks_ahead`` is for all of a file to be searched for manifests when there may be use for them.
+        """
+        # Imported here: it loads numpy, which neither --help nor --follow needs.
+        from otel_etw.tables.batches import Reading, event_batches
+
+        self._reading = Reading(self.traces, looks_ahead=looks_ahead)
+        for file, report in zip(self.report.files, self._reading.reports, strict=True):
+            file.damage = report
+        for batch in event_batches(
+            self.traces, order="file" if file_order else "time", reading=self._reading
+        ):
+            self._batch = batch
+            yield batch
+
+    def note_problems(self, label: str, event: Event, problems: Sequence[str]) -> None:
+        """An event that was just delivered could not be decoded completely."""
+        if not problems:
+            return
+        file = next(file for file in self.report.files if file.path == label or not label)
+        file.damage.add(DamageKind.EVENT, self._offset(event), event.buffer, "; ".join(problems))
+
+    def say_what_is_missing(self) -> None:
         """On stderr, one line for each file of which not everything is there."""
-        for trace in self.traces:
-            facts = list(self._facts(trace))
-            if facts:
-                warn(f"{trace.path}: {'; '.join(facts)}")
+        for line in (*self._notes, *self.report.lines()):
+            warn(line)
 
-    def _labelled(self, number: int, trace: Trace, file_order: bool) -> Iterator[FileEvent]:
-        label = trace.path if len(self.traces) > 1 else ""
-        events: Iterable[Event] = trace if file_order else trace.in_time_order()
-        for event in events:
-            self._current[number] = event.buffer
-            yield label, event
-
-    def _fraction(self) -> float:
-        """Half of the work is to find all buffers, half to deliver them; both by number of buffers."""
-        total = sum(max(trace.header.buffers_written, trace.buffers_read, 1) for trace in self.traces)
-        return (sum(trace.buffers_read for trace in self.traces) + sum(self._current.values())) / (2 * total)
-
-    def _facts(self, trace: Trace) -> Iterator[str]:
-        damage, header = trace.damage, trace.header
-        if damage.unfinished:
-            yield f"unfinished: {damage.unfinished}"
-        if header.events_lost or header.buffers_lost:
-            lost = f"{counted(header.events_lost, 'event')}, {counted(header.buffers_lost, 'buffer')}"
-            yield f"the recorder lost {lost}"
-        if damage:
-            places = sum(damage.counts.values()) - damage.unknown_records
-            yield f"{counted(places, 'damaged place')} (otel-etw info says where)"
-        problems = self.problems[trace.path if len(self.traces) > 1 else ""]
-        if problems:
-            yield f"{counted(problems, 'item')} not decoded completely"
-
-
-def _opened(path: str) -> Trace:
-    try:
-        return open_etl(path)
-    except OSError as error:
-        if error.filename is None:  # a directory opens, and then does not read
-            error.filename = path
-        raise
+    def _offset(self, event: Event) -> int:
+        """Where the event is in its file; in a compressed buffer the place of that."""
+        for buffer in self._batch.lanes.buffers if self._batch is not None else ():
+            if buffer.index == event.buffer:
+                return buffer.file_offset + (0 if buffer.is_compressed else event.offset)
+        return event.offset

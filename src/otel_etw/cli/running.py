@@ -14,6 +14,8 @@ from otel_etw.errors import OtelEtwError
 from otel_etw.outputs.text import printable
 
 EXIT_FAILURE = 1
+EXIT_DAMAGED = 3
+"""With ``--strict``: everything was done, but a file is damaged."""
 EXIT_INTERRUPTED = 130
 
 

@@ -10,24 +10,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from otel_etw.layouts.items import LogItem, SpanItem
-from otel_etw.outputs.items import Item
 from otel_etw.outputs.rows import row_of
+from otel_etw.tables.items import EVENTS, Item, possible_signals
 
 if TYPE_CHECKING:
     from otel_etw.etl.event import Event
+    from otel_etw.tables.batch import EventBatch
 
-LEVEL_NUMBERS = {
-    "critical": 1,
-    "fatal": 1,
-    "error": 2,
-    "warning": 3,
-    "warn": 3,
-    "informational": 4,
-    "info": 4,
-    "verbose": 5,
-    "debug": 5,
-    "trace": 5,
-}
 _SHOWN_KINDS = frozenset({"event", "message", "error"})
 
 
@@ -56,18 +45,27 @@ class Selection:
         self._provider_fits = _wildcards(name for name in self.providers if _guid(name) is None)
         self._event_fits = _wildcards(self.events)
 
-    def wants_event(self, event: Event) -> bool:
-        """What can be told without decoding the event's fields."""
+    def wants_event(self, event: Event, alike: int = 1) -> bool:
+        """What can be told without decoding the fields; ``alike`` is how many events this one stands for."""
         if not self.all_records and event.kind not in _SHOWN_KINDS:
             # The recorder's own few records are in every file; nobody misses them.
             hook = event.hook_id
-            self.hidden_records += hook is None or hook >> 8 != 0
+            self.hidden_records += alike if hook is None or hook >> 8 != 0 else 0
             return False
         if self.level is not None and event.descriptor.level > self.level:
+            return False
+        if self.signals and self.signals.isdisjoint(possible_signals(event)):
             return False
         if not self.providers or event.provider_id in self._provider_ids:
             return True
         return self._provider_fits(event.provider_name or "")
+
+    def rows(self, batch: EventBatch) -> list[int]:
+        """The rows of ``batch``, in the order of delivery, that may be wanted as far as that can be told from
+        one of many events alike, and from the time of those that have no other than their event's."""
+        from otel_etw.tables.classes import chosen_rows
+
+        return chosen_rows(batch, self.wants_event, _has_own_time, self.since_unix_nano, self.until_unix_nano)
 
     def wants_item(self, item: Item) -> bool:
         """The rest."""
@@ -93,6 +91,10 @@ class Selection:
         return any(map(self._event_fits, names))
 
 
+def _has_own_time(event: Event) -> bool:
+    return possible_signals(event) != (EVENTS,)
+
+
 def searched_text(item: Item) -> str:
     """What ``--grep`` searches: the row's text, the lines below it, and the full ids."""
     row = row_of(item)
@@ -103,15 +105,6 @@ def searched_text(item: Item) -> str:
         parts.append(item.content.parent_span_id or "")
         parts += [f"{link.trace_id}/{link.span_id}" for link in item.content.links]
     return "\n".join(parts)
-
-
-def parse_level(text: str) -> int:
-    """The number of a level given by name or number. Raises ``ValueError``."""
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 255:
-        return int(text)
-    if text.lower() in LEVEL_NUMBERS:
-        return LEVEL_NUMBERS[text.lower()]
-    raise ValueError(f"expected critical, error, warning, info, verbose or 1 to 255, found {text!r}")
 
 
 def _guid(text: str) -> UUID | None:

@@ -4,22 +4,21 @@ In the table the spans of a trace are one row with a tree below it, which stands
 them ended, so that the log records of a request come right before its tree and nothing waits for the end of a
 large file. ``outputs.span_traces`` says when a trace is taken for complete and how many spans wait for that.
 
-``view`` and ``demo`` both show through here.
+``view`` and ``demo`` both show through here; ``cli.live`` is for events that are still to come.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 from otel_etw.cli.ordering import by_own_time
-from otel_etw.cli.reading import Traces
+from otel_etw.cli.reading import FileEvent, Traces
 from otel_etw.cli.selection import Selection
 from otel_etw.layouts.items import MetricPoint
-from otel_etw.outputs.items import Item, items_of
 from otel_etw.outputs.jsonl import item_line
 from otel_etw.outputs.metric_lines import summary_lines
 from otel_etw.outputs.metric_summary import MetricSummary
@@ -28,6 +27,10 @@ from otel_etw.outputs.rows import notes_of, row_of
 from otel_etw.outputs.span_lines import row_and_tree
 from otel_etw.outputs.span_traces import Entry, by_trace
 from otel_etw.outputs.terminal import RowTable, Screen, can_encode
+from otel_etw.tables.items import Item, items_of
+
+if TYPE_CHECKING:
+    from otel_etw.etl.event import Event
 
 _SUMMARY_INDENT = 4
 
@@ -55,29 +58,45 @@ class Output(Protocol):
     def row(self, entry: Entry) -> None:
         """Show one row."""
 
+    def flush(self) -> None:
+        """Let what was shown be seen now, though more may come."""
+
     def close(self, *, stopped: bool) -> None:
         """Show what waits for the end; ``stopped`` if there may be more in the files."""
 
 
+NoteProblems = Callable[[str, "Event", "Sequence[str]"], None]
+"""Told the file's name, the event, and what of it could not be decoded."""
+
+
 def selected_entries(traces: Traces, selection: Selection, options: ShowOptions) -> Iterator[Entry]:
     """What ``selection`` wants of all files, by time, spans as ``options`` has them; counts problems."""
-    entries: Iterator[Entry] = _wanted_items(traces, selection, options.file_order)
-    if options.format == "table" and not options.spans:
-        entries = by_trace(_wanted_items(traces, selection, options.file_order), _span_notes(options))
+    # Who wants but a few rows does not wait for the whole file to be searched.
+    looks_ahead = options.limit is None
+    events = traces.events(file_order=options.file_order, choose=selection.rows, looks_ahead=looks_ahead)
+    items = selected_items(events, selection, traces.note_problems)
+    entries = by_trace(items, span_notes(options)) if shows_trees(options) else items
     return entries if options.file_order else by_own_time(entries)
 
 
-def _span_notes(options: ShowOptions) -> Callable[[Item], Pieces]:
+def shows_trees(options: ShowOptions) -> bool:
+    """Whether the spans of a trace are one row."""
+    return options.format == "table" and not options.spans
+
+
+def span_notes(options: ShowOptions) -> Callable[[Item], Pieces]:
+    """What is kept of a span's event."""
     return lambda item: notes_of(item, wide=options.wide)
 
 
-def _wanted_items(traces: Traces, selection: Selection, file_order: bool) -> Iterator[Item]:
-    for label, event in traces.events(file_order=file_order):
-        if not selection.wants_event(event):
-            continue
+def selected_items(
+    events: Iterable[FileEvent], selection: Selection, note_problems: NoteProblems
+) -> Iterator[Item]:
+    """The items wanted of ``events``, of which those are left out already that need not be decoded for it."""
+    for label, event in events:
         for item in items_of(event, label):
             if selection.wants_item(item):
-                traces.problems[label] += bool(item.problems)
+                note_problems(label, event, item.problems)
                 yield item
 
 
@@ -123,6 +142,7 @@ class TableOutput:
     """Rows in columns, with trees, then the metrics as a summary (unless each data point is to be a row)."""
 
     def __init__(self, stream: IO[str], options: ShowOptions) -> None:
+        self._stream = stream
         self.screen = Screen(stream)
         self.summary = MetricSummary()
         self._options = options
@@ -139,6 +159,11 @@ class TableOutput:
     def row(self, entry: Entry) -> None:
         """Show one row, of a trace with its tree."""
         show_entry(entry, self._table, wide=self._options.wide)
+
+    def flush(self) -> None:
+        """Show rows that wait for others to fit their columns to."""
+        self._table.flush()
+        self._stream.flush()
 
     def close(self, *, stopped: bool) -> None:
         """Show rows that still wait, and the summary."""
@@ -160,8 +185,9 @@ class TableOutput:
 class JsonLinesOutput:
     """Every item a line of JSON, metric points too."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], *, flush_lines: bool = False) -> None:
         self._stream = stream
+        self._flush_lines = flush_lines
         self._ascii_only = not can_encode("\u00e9\u4e2d\U0001f600", stream)
 
     def takes_row(self, entry: Entry) -> bool:
@@ -172,6 +198,12 @@ class JsonLinesOutput:
         """Write one line for an item; spans are gathered by trace for people only."""
         if isinstance(entry, Item):
             self._stream.write(item_line(entry, ascii_only=self._ascii_only) + "\n")
+            if self._flush_lines:
+                self._stream.flush()
+
+    def flush(self) -> None:
+        """Pass on what is still in memory."""
+        self._stream.flush()
 
     def close(self, *, stopped: bool) -> None:
         """Nothing waits here."""
@@ -185,6 +217,8 @@ def show_entry(entry: Entry, table: RowTable, *, wide: bool) -> None:
         table.add(*row_and_tree(entry, wide=wide), spans=len(entry.members))
 
 
-def output_for(stream: IO[str], options: ShowOptions) -> Output:
-    """The output for ``options.format``."""
-    return JsonLinesOutput(stream) if options.format == "jsonl" else TableOutput(stream, options)
+def output_for(stream: IO[str], options: ShowOptions, *, live: bool = False) -> Output:
+    """The output for ``options.format``; ``live`` passes on each line of JSON at once."""
+    if options.format == "jsonl":
+        return JsonLinesOutput(stream, flush_lines=live)
+    return TableOutput(stream, options)

@@ -1,4 +1,4 @@
-"""What the events of one trace share: its clock, its pointer size, the metadata already decoded. Pure."""
+"""What the events of one trace share: clock, pointer size, metadata already decoded, manifests. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from otel_etw.errors import DecodeError
 from otel_etw.etl.clock import Clock
+from otel_etw.layouts.eventsource import Manifests
 from otel_etw.tracelogging.metadata import EventMetadata, decode_metadata
 
 _MAX_CACHED_BYTES = 256 * 1024
@@ -25,6 +26,8 @@ class TraceContext:
     def __init__(self, clock: Clock, pointer_size: int) -> None:
         self.clock = clock
         self.pointer_size = 4 if pointer_size == 4 else 8
+        self.manifests = Manifests()
+        """Of the trace's .NET EventSource providers: as many as somebody has met, or gathered."""
         self._schemas: dict[bytes, Schema] = {}
         self._cached_bytes = 0
 

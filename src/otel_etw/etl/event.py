@@ -17,6 +17,8 @@ from otel_etw.etl.kernel_names import CLASSIC_NAMES, CLASSIC_PROVIDERS, HOOK_NAM
 from otel_etw.etl.layout import ExtendedType, MessageFlag
 from otel_etw.etl.user_data import UserData, split_record
 from otel_etw.etl.walking import RecordKind, RecordShape
+from otel_etw.layouts.eventsource import EventTemplate
+from otel_etw.layouts.eventsource import decode as decode_by_template
 from otel_etw.tracelogging.decode import DecodedPayload, FieldValue, decode_payload, to_dict
 from otel_etw.tracelogging.provider_id import decode_traits
 from otel_etw.tracelogging.types import EventDescriptor
@@ -28,6 +30,7 @@ _U16 = Struct("<H")
 _HOOK_KINDS = frozenset({RecordKind.SYSTEM, RecordKind.COMPACT, RecordKind.PERFINFO})
 _CLASSIC_KINDS = frozenset({RecordKind.CLASSIC, RecordKind.INSTANCE})
 _EVENT_KINDS = frozenset({RecordKind.EVENT, RecordKind.ERROR})
+_PROVIDER = slice(0x18, 0x28)
 
 
 class Event:
@@ -167,25 +170,31 @@ class Event:
 
     @property
     def provider_name(self) -> str | None:
-        """From the event's traits, or the public name of a kernel provider."""
+        """From the event's traits or a manifest in the trace, or the public name of a kernel provider."""
         if self.kind in _HOOK_KINDS:
             group = KERNEL_GROUPS.get(self._record[7])
             return group[0] if group else None
         if self.kind is RecordKind.EVENT:
             traits = self._parts().traits
-            return None if traits is None else _traits_name(traits)[0]
+            if traits is not None:
+                return _traits_name(traits)[0]
+            manifests = self._context.manifests
+            return manifests.provider_name(self._record[_PROVIDER]) if manifests else None
         return CLASSIC_PROVIDERS.get(self.provider_id) if self.provider_id else None
 
     @property
     def name(self) -> str | None:
-        """The event's own name, or the public one of a kernel record."""
+        """The event's own name, that of a manifest in the trace, or the public one of a kernel record."""
         hook = self.hook_id
         if hook is not None:
             return HOOK_NAMES.get(hook)
         if self.kind in _CLASSIC_KINDS and self.provider_id:
             return CLASSIC_NAMES.get((self.provider_id, self._record[4]))
         metadata = self.metadata
-        return None if metadata is None else self._context.schema(metadata).metadata.name
+        if metadata is not None:
+            return self._context.schema(metadata).metadata.name
+        template = self.template
+        return None if template is None else template.name
 
     @property
     def activity_id(self) -> UUID | None:
@@ -232,13 +241,30 @@ class Event:
         return self._parts().metadata
 
     @property
+    def template(self) -> EventTemplate | None:
+        """What a .NET EventSource manifest in the trace says of the event, if one is known that does.
+
+        Manifests become known as a trace is read (:meth:`.Trace.gather_manifests`).
+        """
+        manifests = self._context.manifests
+        if not manifests or self.kind is not RecordKind.EVENT or self._parts().metadata is not None:
+            return None
+        descriptor = self.descriptor
+        return manifests.find(self._record[_PROVIDER], descriptor.id, descriptor.version)
+
+    @property
+    def is_described(self) -> bool:
+        """Whether fields are known, maybe none: the event describes itself, or a manifest describes it."""
+        return self.metadata is not None or self.template is not None
+
+    @property
     def payload(self) -> bytes:
-        """The event's data: field values of a self-describing event, raw bytes of any other."""
+        """The event's data: field values of a described event, raw bytes of any other."""
         return self._record[self._parts().payload_at :]
 
     @property
     def values(self) -> tuple[FieldValue, ...]:
-        """The decoded fields in order, each with its description; empty without metadata."""
+        """The decoded fields in order, each with its description; empty if nothing describes them."""
         return self._decoded().values
 
     @property
@@ -248,7 +274,7 @@ class Event:
 
     @property
     def trailing(self) -> bytes:
-        """Payload bytes that the metadata does not account for; empty without metadata."""
+        """Payload bytes that the description does not account for; empty without one."""
         return self._decoded().trailing
 
     @property
@@ -273,11 +299,14 @@ class Event:
     def _decoded(self) -> DecodedPayload:
         if self._payload is None:
             metadata = self._parts().metadata
-            if metadata is None:
-                self._payload = _NOTHING_DECODED
-            else:
+            if metadata is not None:
                 fields = self._context.schema(metadata).metadata.fields
                 self._payload = decode_payload(fields, self.payload, self.pointer_size)
+            else:
+                template = self.template
+                if template is None:  # not kept: the manifest may yet come
+                    return _NOTHING_DECODED
+                self._payload = decode_by_template(template, self.payload, self.pointer_size)
         return self._payload
 
 

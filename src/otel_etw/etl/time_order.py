@@ -14,38 +14,31 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush, heapreplace
 
+from otel_etw.etl.buffer_index import BufferIndex
 from otel_etw.etl.buffers import Buffer
-from otel_etw.etl.damage import DamageKind
-from otel_etw.etl.layout import BUFFER_HEADER_BYTES, BufferFlag
-from otel_etw.etl.walking import Record, walk
+from otel_etw.etl.damage import DamageKind, DamageReport
+from otel_etw.etl.walking import Data, Record, walk
 
 _CACHE_BYTES = 32 * 1024 * 1024
 _POSITION_BITS = 32
 _POSITION_MASK = (1 << _POSITION_BITS) - 1
 
-Data = bytes | bytearray
 Load = Callable[[Buffer], Data]
 """Reads the records of a buffer again."""
 
 
-class BufferIndex:
-    """Which buffers have records, where they are and when they start: some 60 bytes for each buffer."""
+class ReadIndex:
+    """The buffers that have records, with what a look at all of their records tells."""
 
     def __init__(self) -> None:
-        self.first_raw = array("q")
+        self.buffers = BufferIndex(DamageReport())
+        """Here ``first_raw`` is the least time in the buffer, whatever the order."""
         self.in_order = array("B")
-        self._index = array("q")
-        self._file_offset = array("q")
-        self._size_bytes = array("I")
-        self._filled_bytes = array("I")
-        self._processor = array("H")
-        self._sequence_number = array("q")
-        self._is_compressed = array("B")
 
     def __len__(self) -> int:
-        return len(self.first_raw)
+        return len(self.in_order)
 
-    def add(self, buffer: Buffer, data: Data, records: Iterable[Record]) -> bool:
+    def add(self, buffer: Buffer, records: Iterable[Record]) -> bool:
         """Index ``buffer``, walking all of its records; false if it has none and was left out."""
         first = last = None
         in_order = True
@@ -58,34 +51,9 @@ class BufferIndex:
             last = raw
         if first is None:
             return False
-        self.first_raw.append(first)
+        self.buffers.add(buffer, first)
         self.in_order.append(in_order)
-        self._index.append(buffer.index)
-        self._file_offset.append(buffer.file_offset)
-        self._size_bytes.append(buffer.available_bytes)
-        self._filled_bytes.append(BUFFER_HEADER_BYTES + len(data))
-        self._processor.append(buffer.processor)
-        self._sequence_number.append(buffer.sequence_number)
-        self._is_compressed.append(buffer.is_compressed)
         return True
-
-    def buffer(self, number: int) -> Buffer:
-        """The indexed buffer number ``number``, as it was then, as far as reading it again needs it."""
-        size_bytes, filled_bytes = self._size_bytes[number], self._filled_bytes[number]
-        return Buffer(
-            index=self._index[number],
-            file_offset=self._file_offset[number],
-            size_bytes=size_bytes,
-            available_bytes=size_bytes,
-            filled_bytes=filled_bytes,
-            saved_offset=filled_bytes,
-            timestamp=0,
-            sequence_number=self._sequence_number[number],
-            processor=self._processor[number],
-            logger_id=0,
-            flags=BufferFlag.COMPRESSED if self._is_compressed[number] else 0,
-            buffer_type=0,
-        )
 
 
 class BufferCache:
@@ -124,7 +92,7 @@ class BufferCache:
 class Merge:
     """One pass over the indexed buffers in time order."""
 
-    def __init__(self, index: BufferIndex, cache: BufferCache, load: Load, first_raw: int) -> None:
+    def __init__(self, index: ReadIndex, cache: BufferCache, load: Load, first_raw: int) -> None:
         self._index = index
         self._cache = cache
         self._load = load
@@ -132,8 +100,8 @@ class Merge:
         self._sorted: dict[int, Iterator[int]] = {}
 
     def __iter__(self) -> Iterator[tuple[Buffer, Data, Record]]:
-        starts = self._index.first_raw
-        waiting = array("q", sorted(range(len(starts)), key=starts.__getitem__))
+        starts = self._index.buffers.first_raw
+        waiting = array("q", self._index.buffers.by_first_time())
         opened = 0
         heap: list[tuple[int, int, Record]] = []
         while heap or opened < len(waiting):
@@ -160,7 +128,7 @@ class Merge:
     def _data(self, number: int) -> tuple[Buffer, Data]:
         entry = self._cache.get(number)
         if entry is None:
-            buffer = self._index.buffer(number)
+            buffer = self._index.buffers.buffer(number)
             entry = buffer, self._load(buffer)
             self._cache.put(number, *entry)
         return entry

@@ -170,6 +170,15 @@ def parse_trace_header(data: bytes) -> TraceHeader:
     )
 
 
+def looks_like_trace(data: bytes) -> bool:
+    """Whether ``data``, some hundred bytes from the start of a file, are those of a trace."""
+    try:
+        _check_recognised(data)
+    except TraceFileError:
+        return False
+    return True
+
+
 def _check_recognised(data: bytes) -> tuple[int, ...]:
     """The fields of the first record's ``SYSTEM_TRACE_HEADER``, of a file that looks like a trace."""
     if len(data) < layout.LOGFILE_HEADER_OFFSET:

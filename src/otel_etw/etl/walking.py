@@ -93,11 +93,14 @@ class Record(NamedTuple):
     raw: int
 
 
+Data = bytes | bytearray | memoryview
+"""The filled part of a buffer after its header: its records, decompressed."""
+
 OnSkip = Callable[[DamageKind, int, str], None]
 """Called with the kind of trouble, the position in the data and the reason."""
 
 
-def walk(data: bytes | bytearray, raw: int, on_skip: OnSkip, start: int = 0) -> Iterator[Record]:
+def walk(data: Data, raw: int, on_skip: OnSkip, start: int = 0) -> Iterator[Record]:
     """The records of ``data``, the filled part of a buffer without its header, from ``start`` on.
 
     ``raw`` is the time given to records before the first one that has its own.
@@ -134,7 +137,7 @@ def walk(data: bytes | bytearray, raw: int, on_skip: OnSkip, start: int = 0) -> 
         if shape.time_offset:
             (raw,) = _I64.unpack_from(data, pos + shape.time_offset)
         else:
-            raw = _message_time(data, pos, size, raw)
+            raw = message_time(data, pos, size, raw)
         yield Record(pos, size, shape, raw)
         pos += (size + 7) & ~7
 
@@ -185,7 +188,8 @@ def message_parts(flags: int) -> MessageParts:
     )
 
 
-def _message_time(data: bytes | bytearray, pos: int, size: int, before: int) -> int:
+def message_time(data: Data, pos: int, size: int, before: int) -> int:
+    """The raw time of the message of ``size`` bytes at ``pos``; ``before`` if it has none."""
     parts = message_parts(data[pos + 6])
     if not parts.time or parts.end > size:
         return before

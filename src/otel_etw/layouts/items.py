@@ -31,6 +31,8 @@ class LogItem:
     """16 lower-case hex digits."""
     service_name: str | None = None
     service_instance_id: str | None = None
+    scope_name: str | None = None
+    """The logger's name, where the event has it."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     truncated: Mapping[str, int] = field(default_factory=dict)
     """Field name to its length in bytes before the exporter cut it."""
@@ -151,7 +153,9 @@ class MetricPoint:
     flags: int = 0
     scope_name: str = ""
     scope_version: str = ""
+    scope_schema_url: str = ""
     scope_attributes: Mapping[str, Any] = field(default_factory=dict)
     resource: Mapping[str, Any] = field(default_factory=dict)
+    resource_schema_url: str = ""
     service_name: str | None = None
     service_instance_id: str | None = None

@@ -91,12 +91,12 @@ def parse_json(text: str) -> Any:
         value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("JSON text nested too deeply") from None
-    if _is_deeper(value, MAX_PARSED_DEPTH):
+    if is_deeper(value, MAX_PARSED_DEPTH):
         raise ValueError(f"JSON text nested deeper than {MAX_PARSED_DEPTH} levels")
     return value
 
 
-def _is_deeper(value: object, levels: int) -> bool:
+def is_deeper(value: object, levels: int) -> bool:
     """Whether lists and maps nest more than ``levels`` deep; goes level by level, not by recursion."""
     containers = [value] if isinstance(value, (list, dict)) else []
     while containers and levels:

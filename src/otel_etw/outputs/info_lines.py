@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from otel_etw.etl.reader import Trace
 from otel_etw.etl.trace_header import TraceHeader
-from otel_etw.outputs.items import EVENTS, SIGNALS
 from otel_etw.outputs.numbers import bytes_text, counted, duration_text, number_text, time_text
 from otel_etw.outputs.pieces import Pieces
 from otel_etw.outputs.rows import LEVEL_STYLES, level_text
 from otel_etw.outputs.text import printable
 from otel_etw.outputs.trace_info import Inventory, TraceInfo, clock_name, flag_names, providers_of
+from otel_etw.tables.items import EVENTS, SIGNALS
 
 _LABEL_CELLS = 12
 LABEL_INDENT = 2 + _LABEL_CELLS
@@ -30,10 +29,10 @@ def info_lines(info: TraceInfo, *, everything: bool = False) -> Iterator[Pieces]
     for label, text in [
         *_recorder(trace.header),
         *_times(trace.header, inventory),
-        *_contents(trace, inventory),
+        *_contents(info),
     ]:
         yield [(f"  {label:<{_LABEL_CELLS}}", "dim"), (text, "")]
-    yield from _state(trace, everything)
+    yield from _state(info, everything)
     yield from _counts(inventory, everything)
 
 
@@ -66,19 +65,26 @@ def _times(header: TraceHeader, inventory: Inventory) -> Iterator[tuple[str, str
         yield "last event", f"{_time(last)}, {duration_text(last - first)} later"
 
 
-def _contents(trace: Trace, inventory: Inventory) -> Iterator[tuple[str, str]]:
-    compressed = trace.compressed_buffers_read
+def _contents(info: TraceInfo) -> Iterator[tuple[str, str]]:
+    trace, inventory = info.trace, info.inventory
+    compressed = info.compressed_buffers
     packed = (
-        f", {number_text(compressed)} compressed from {bytes_text(trace.decompressed_bytes)}"
+        f", {number_text(compressed)} compressed from {bytes_text(info.decompressed_bytes)}"
         if compressed
         else ""
     )
-    buffers = f"{counted(trace.buffers_read, 'buffer')} of {bytes_text(trace.header.buffer_size_bytes)}"
+    buffers = f"{counted(info.buffers, 'buffer')} of {bytes_text(trace.header.buffer_size_bytes)}"
     yield "size", f"{bytes_text(trace.size_bytes)}, {buffers}{packed}"
     kinds = ", ".join(f"{kind} {number_text(count)}" for kind, count in inventory.kinds.most_common())
     yield "records", f"{number_text(inventory.records)}: {kinds}" if kinds else "none"
     if set(inventory.signals) - {EVENTS}:
         yield "signals", signals_text(inventory.signals)
+    if inventory.records:
+        tables = ", ".join(f"{name} {number_text(rows)}" for name, rows in inventory.tables.items())
+        yield "tables", tables
+    manifests = [printable(name) for name in info.providers_with_manifest]
+    if manifests:
+        yield "manifests", f"{counted(len(manifests), 'EventSource')}: {', '.join(manifests)}"
     levels = ", ".join(
         f"{level_text(level) if level else 'always'} {number_text(count)}"
         for level, count in sorted(inventory.levels.items())
@@ -87,8 +93,8 @@ def _contents(trace: Trace, inventory: Inventory) -> Iterator[tuple[str, str]]:
         yield "levels", levels
 
 
-def _state(trace: Trace, everything: bool) -> Iterator[Pieces]:
-    header, damage = trace.header, trace.damage
+def _state(info: TraceInfo, everything: bool) -> Iterator[Pieces]:
+    header, damage = info.trace.header, info.damage
     lost = header.events_lost or header.buffers_lost
     lost_text = f"{counted(header.events_lost, 'event')}, {counted(header.buffers_lost, 'buffer')}"
     yield [

@@ -4,8 +4,8 @@ Every line has ``signal``, ``time`` (ISO 8601, UTC, nanoseconds), ``time_unix_na
 says of the event: provider, descriptor, process ...). Beside them stand the attributes of
 :class:`~otel_etw.layouts.items.LogItem`, :class:`~otel_etw.layouts.items.SpanItem` or
 :class:`~otel_etw.layouts.items.MetricPoint` under their own names (a span's ``time`` is its end, and it has
-``duration_ns`` too), or ``fields`` for a plain event (and ``payload``, hexadecimal, as far as it was not
-decoded). What an event does not carry is left out. Values follow :func:`otel_etw.outputs.text.jsonable`.
+``duration_ns`` too), or ``fields`` for a plain event (and ``payload``, as far as it was not
+decoded). What an event does not carry is left out. Values follow :mod:`otel_etw.tables.json_values`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from otel_etw.layouts.items import SpanItem
-from otel_etw.outputs.items import Item
 from otel_etw.outputs.numbers import iso_time
 from otel_etw.outputs.text import json_line
+from otel_etw.tables.items import Item
 
 if TYPE_CHECKING:
     from otel_etw.etl.event import Event
@@ -48,9 +48,10 @@ def item_document(item: Item) -> dict[str, Any]:
 
 def _event_part(event: Event) -> dict[str, Any]:
     part: dict[str, Any] = {"fields": event.fields}
-    rest = event.payload if event.metadata is None else event.trailing
+    is_described = event.is_described
+    rest = event.trailing if is_described else event.payload
     if rest:
-        part["payload" if event.metadata is None else "trailing"] = bytes(rest).hex()
+        part["trailing" if is_described else "payload"] = bytes(rest)
     return part
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from otel_etw.layouts.items import MetricPoint
 from otel_etw.outputs.histograms import ExplicitHistogram, ExponentialHistogram
-from otel_etw.outputs.text import jsonable
+from otel_etw.tables.json_values import json_value
 
 QUANTILES = (0.5, 0.9, 0.99)
 MAX_STARTS = 64
@@ -212,4 +212,4 @@ def _series_identity(point: MetricPoint) -> object:
 
 
 def _identity(attributes: Mapping[str, Any]) -> str:
-    return json.dumps(jsonable(attributes), sort_keys=True) if attributes else ""
+    return json.dumps(json_value(attributes), sort_keys=True) if attributes else ""

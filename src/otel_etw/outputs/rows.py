@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_etw.layouts.items import LogItem, MetricPoint, SpanItem
-from otel_etw.outputs.items import Item
 from otel_etw.outputs.numbers import number_text
 from otel_etw.outputs.pieces import Pieces, attribute_pieces, cut_pieces, trace_text, without_code
 from otel_etw.outputs.span_text import FAILED_STYLE, has_failed, span_text
 from otel_etw.outputs.text import is_multiline, lines_of, plain_text, printable, value_text
+from otel_etw.tables.items import Item
 from otel_etw.tracelogging.decode import to_dict
 
 if TYPE_CHECKING:
@@ -149,12 +149,12 @@ def _event_row(item: Item, wide: bool) -> Row:
     if len(values) == 1 and isinstance(values[0].value, str):
         first, *block = lines_of(values[0].value.rstrip("\r\n"))
         pieces.append((f"  {first}", ""))
-    elif event.metadata is None:
+    elif not event.is_described:
         pieces += _raw_pieces(event)
     else:
         for value in values:
             pieces += attribute_pieces(to_dict((value,)))
-    if event.metadata is not None and event.trailing:
+    if event.trailing:
         pieces.append((f"  and {number_text(len(event.trailing))} bytes that are not described", "dim"))
     level = level_text(event.descriptor.level)
     return _row(item, event.timestamp_ns, level, _provider(event), "", pieces, block, wide)

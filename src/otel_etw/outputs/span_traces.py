@@ -10,7 +10,8 @@ event says that a trace is over. A trace is handed on
 * else at the end.
 
 What comes after that is handed on later as a further part of its trace. Time is that of the file, the time at
-which events reached ETW, so it makes no difference how fast the file is read. Pure.
+which events reached ETW, so it makes no difference how fast the file is read. Who shows events as they come
+has less patience, and passes the time in which nothing comes. Pure.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from otel_etw.layouts.items import SpanItem
-from otel_etw.outputs.items import Item
 from otel_etw.outputs.pieces import Pieces
+from otel_etw.tables.items import Item
 
 SETTLED_NS = 2 * 10**9
 QUIET_NS = 30 * 10**9
@@ -116,6 +117,8 @@ class OpenTraces:
 
     def __init__(self) -> None:
         self._now = 0
+        self.settled_ns = SETTLED_NS
+        self.quiet_ns = QUIET_NS
         # Both in the order in which their traces had their latest span.
         self._whole: OrderedDict[object, _OpenTrace] = OrderedDict()
         self._partial: OrderedDict[object, _OpenTrace] = OrderedDict()
@@ -141,7 +144,7 @@ class OpenTraces:
 
     def finished(self) -> Iterator[SpanTrace]:
         """The traces that need not or cannot wait any longer."""
-        for traces, patience_ns in ((self._whole, SETTLED_NS), (self._partial, QUIET_NS)):
+        for traces, patience_ns in ((self._whole, self.settled_ns), (self._partial, self.quiet_ns)):
             while traces and next(iter(traces.values())).touched_unix_nano <= self._now - patience_ns:
                 yield self._take(traces)
         while self.spans > MOST_SPANS or self._size_bytes > MOST_BYTES:

@@ -115,6 +115,11 @@ class RowTable:
         if len(self._waiting) >= _LOOKAHEAD_ROWS or self._waiting_spans >= _LOOKAHEAD_SPANS:
             self.close()
 
+    def flush(self) -> None:
+        """Write what waits, if there is anything, with columns that fit so far."""
+        if self._waiting:
+            self.close()
+
     def close(self) -> None:
         """Write what still waits."""
         waiting, self._waiting = self._waiting or [], None

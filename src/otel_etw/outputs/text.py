@@ -10,12 +10,11 @@ display does not tell an escaped character from its spelled-out form. JSON lines
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 import re
 from collections.abc import Mapping
-from typing import Any
+
+from otel_etw.tables.json_values import json_value
 
 _UNSAFE = (
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1: what terminals obey
@@ -77,40 +76,18 @@ def plain_text(value: object) -> str:
     if hasattr(value, "isoformat"):  # before tuples and numbers: Windows' times are such
         return printable(str(value.isoformat()))
     if isinstance(value, (Mapping, list, tuple)):
-        return printable(json.dumps(jsonable(value), ensure_ascii=False, separators=(",", ":")))
+        return printable(json.dumps(json_value(value), ensure_ascii=False, separators=(",", ":")))
     return printable(str(value))
-
-
-def jsonable(value: object) -> Any:
-    """A decoded value as what ``json.dumps`` takes.
-
-    Bytes become base64 text and non-finite numbers ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, both
-    as in OTLP's JSON; GUIDs, times and all other types become their text.
-    """
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else _NON_FINITE[str(value)]
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(bytes(value)).decode("ascii")
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(member) for key, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [jsonable(element) for element in value]
-    return str(value)
 
 
 def json_line(document: object, *, ascii_only: bool = False) -> str:
     """``document`` as one line of JSON in which every unsafe character is a ``\\u`` escape."""
-    text = json.dumps(jsonable(document), ensure_ascii=ascii_only, separators=(",", ":"))
+    return escaped_json(json.dumps(json_value(document), ensure_ascii=ascii_only, separators=(",", ":")))
+
+
+def escaped_json(text: str) -> str:
+    """JSON without line breaks, with every unsafe character in it a ``\\u`` escape."""
     return _UNSAFE_CHARACTER.sub(_json_escaped, text)
-
-
-_NON_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def _quoted(text: str) -> str:

@@ -10,11 +10,13 @@ The .NET Geneva exporter's self-describing logs share the schema, with flat name
 
 from __future__ import annotations
 
+from otel_etw.layouts.common_schema.names import SEVERITY_OF_LEVEL
 from otel_etw.layouts.common_schema.parts import (
     attributes_of,
     find_parts,
     id_in,
     integer_in,
+    part_a_attributes,
     part_a_facts,
     part_a_time,
     take_mark,
@@ -26,7 +28,6 @@ from otel_etw.tracelogging.decode import FieldValue
 from otel_etw.tracelogging.types import InType
 
 _TYPE_NAMES = ("Log", "Logs")
-_SEVERITY_OF_LEVEL = {1: 21, 2: 17, 3: 13, 4: 9, 5: 5}
 
 
 def decode_log(values: tuple[FieldValue, ...], fallback_time_unix_nano: int) -> LogItem | None:
@@ -38,7 +39,8 @@ def decode_log(values: tuple[FieldValue, ...], fallback_time_unix_nano: int) -> 
     if parts is None or parts.type_name not in _TYPE_NAMES:
         return None
     part_b = parts.part_b
-    attributes = attributes_of(parts.part_c)
+    attributes = part_a_attributes(parts.part_a)
+    attributes.update(attributes_of(parts.part_c))
     truncated = take_mark(attributes)
     facts = part_a_facts(parts.part_a)
     return LogItem(
@@ -60,5 +62,5 @@ def decode_log(values: tuple[FieldValue, ...], fallback_time_unix_nano: int) -> 
 def _severity(member: FieldValue | None, is_level: bool) -> int | None:
     number = integer_in(member)
     if number is not None and is_level and member is not None and member.field.in_type == InType.UINT8:
-        return _SEVERITY_OF_LEVEL.get(number)
+        return SEVERITY_OF_LEVEL.get(number)
     return number

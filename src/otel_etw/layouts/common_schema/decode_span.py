@@ -10,7 +10,6 @@ encoder writes them; whatever else bears such a name is an attribute of the appl
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from otel_etw.layouts.common_schema import names
@@ -19,6 +18,7 @@ from otel_etw.layouts.common_schema.parts import (
     find_parts,
     id_in,
     integer_in,
+    part_a_attributes,
     part_a_facts,
     part_a_time,
     take_mark,
@@ -27,13 +27,13 @@ from otel_etw.layouts.common_schema.parts import (
     value_in,
 )
 from otel_etw.layouts.items import LinkItem, SpanItem
+from otel_etw.layouts.link_text import link_ids
 from otel_etw.tracelogging.decode import FieldValue
 
 _TYPE_NAME = "Span"
 
 # Fields of PartB that are no attributes.
 _PROPER = {"_typeName", "name", "kind", "startTime", "parentId", "statusMessage", "success"}
-_ATTRIBUTE_OF = {field: attribute for attribute, field in names.WELL_KNOWN.items()}
 
 # What an extended event may have, in its order, and the type of each.
 _FACT_TYPES: dict[str, type] = {
@@ -64,7 +64,8 @@ def decode_span(values: tuple[FieldValue, ...], fallback_time_unix_nano: int) ->
         return None
     part_b = parts.part_b
     members, extended = _split_extended(parts.part_c)
-    attributes = attributes_of(members)
+    attributes = part_a_attributes(parts.part_a)
+    attributes.update(attributes_of(members))
     truncated = take_mark(attributes)
     links = _links(part_b.get("links"), extended.get(names.LINKS, []))
     attributes.update(_part_b_attributes(part_b, without_links=links is not None))
@@ -79,7 +80,7 @@ def decode_span(values: tuple[FieldValue, ...], fallback_time_unix_nano: int) ->
         trace_id=id_in(facts.get("traceId")),
         span_id=id_in(facts.get("spanId")),
         parent_span_id=id_in(text_in(part_b.get("parentId"))),
-        kind=_kind(part_b.get("kind")),
+        kind=names.span_kind(integer_in(part_b.get("kind"))),
         success=success,
         status=_status(success, extended),
         status_message=text_in(part_b.get("statusMessage")),
@@ -145,7 +146,7 @@ def _part_b_attributes(part_b: dict[str, FieldValue], *, without_links: bool) ->
     if text_in(part_b.get("traceState")) is not None:
         others.add("traceState")
     return {
-        _ATTRIBUTE_OF.get(name, name): value_in(member)
+        names.ATTRIBUTE_OF.get(name, name): value_in(member)
         for name, member in part_b.items()
         if name not in _PROPER and name not in others
     }
@@ -155,7 +156,7 @@ def _links(member: FieldValue | None, facts: list[dict[str, Any]]) -> list[LinkI
     """The links in PartB with what an extended event says of them; ``None`` if the field holds no links."""
     if member is None:
         return []
-    ids = _link_ids(text_in(member))
+    ids = link_ids(text_in(member))
     if ids is None:
         return None
     fact_of = {fact["index"]: fact for fact in facts}
@@ -172,48 +173,6 @@ def _links(member: FieldValue | None, facts: list[dict[str, Any]]) -> list[LinkI
             )
         )
     return links
-
-
-def _link_ids(text: str | None) -> list[tuple[str, str]] | None:
-    """(trace id, span id) of each link in a list of objects, or in one object that repeats its keys."""
-    try:
-        found = json.loads(text or "", object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, list):
-        return None
-    ids: list[tuple[str, str]] = []
-    for pairs in _repeated_objects(found) if isinstance(found, _Pairs) else found:
-        link = dict(pairs) if isinstance(pairs, _Pairs) else {}
-        trace_id, span_id = link.get("toTraceId"), link.get("toSpanId")
-        if not isinstance(trace_id, str) or not isinstance(span_id, str):
-            return None
-        ids.append((trace_id.lower(), span_id.lower()))
-    return ids
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """The members of a JSON object, repeated keys kept."""
-
-
-def _repeated_objects(pairs: _Pairs) -> list[_Pairs]:
-    """The objects that were written into one another: a key met before begins the next."""
-    objects: list[_Pairs] = []
-    keys: set[str] = set()
-    for key, value in pairs:
-        if not objects or key in keys:
-            objects.append(_Pairs())
-            keys.clear()
-        objects[-1].append((key, value))
-        keys.add(key)
-    return objects
-
-
-def _kind(member: FieldValue | None) -> str | None:
-    number = integer_in(member)
-    if number is None:
-        return None
-    return names.SPAN_KINDS[number] if 0 <= number < len(names.SPAN_KINDS) else str(number)
 
 
 def _success(member: FieldValue | None) -> bool | None:

@@ -24,8 +24,29 @@ WELL_KNOWN = {
 }
 """Attributes of spans that have a field in PartB, in the order of those fields (section 3.2)."""
 
+ATTRIBUTE_OF = {field: attribute for attribute, field in WELL_KNOWN.items()}
+"""The same the other way round."""
+
+EXCEPTION_ATTRIBUTES = {
+    "ex_type": "exception.type",
+    "ex_msg": "exception.message",
+    "ex_stack": "exception.stacktrace",
+}
+"""What the .NET Geneva exporter says of an exception (behind ``ext_`` or ``env_``, section 4.2)."""
+
+SEVERITY_OF_LEVEL = {1: 21, 2: 17, 3: 13, 4: 9, 5: 5}
+"""ETW level -> severity number, where only a level is known; others say nothing about severity."""
+
 SPAN_KINDS = ("internal", "server", "client", "producer", "consumer")
 """What the numbers of a span's ``kind`` mean."""
+
+
+def span_kind(number: int | None) -> str | None:
+    """The word for the number; a number without one as text."""
+    if number is None:
+        return None
+    return SPAN_KINDS[number] if 0 <= number < len(SPAN_KINDS) else str(number)
+
 
 # What an extended span event has in PartC behind its attributes, in this order. OpenTelemetry's own names for
 # formats without such fields, where there are any.

@@ -6,21 +6,26 @@ large, and members of PartC after it at top level, where there were more than 12
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from otel_etw.layouts.common_schema import names
 from otel_etw.layouts.common_schema.names import CSVER, MORE, TRUNCATED
 from otel_etw.layouts.json_text import parse_json
 from otel_etw.layouts.times import parse_time_text
 from otel_etw.tracelogging.decode import FieldValue
 from otel_etw.tracelogging.types import InType, OutType
-from otel_etw.tracelogging.values import FileTime
+from otel_etw.tracelogging.values import FileTime, SystemTime
 
 Members = tuple[FieldValue, ...]
 
 _PARTS = ("PartA", "PartB", "PartC")
 # A JSON object that Geneva puts last in PartC, for the attributes it has no fields for.
 _ENV_PROPERTIES = "env_properties"
+_PART_A_FACTS = {
+    *("time", "ext_dt_traceId", "ext_dt_spanId", "ext_cloud_role", "ext_cloud_roleInstance"),
+    *("role", "roleInstance"),
+}
 
 
 class Parts(NamedTuple):
@@ -63,15 +68,35 @@ def part_a_facts(part_a: Members) -> dict[str, str]:
     They stand in the structs of today or under the flat names of older and other producers.
     """
     facts: dict[str, str] = {}
+    for name, fact in _flat_part_a(part_a):
+        text = text_in(fact)
+        if text is not None:
+            facts[name.removeprefix("ext_dt_").removeprefix("ext_cloud_")] = text
+    return facts
+
+
+def part_a_attributes(part_a: Members) -> dict[str, Any]:
+    """What PartA has beside time, ids and service, as attributes.
+
+    The .NET Geneva exporter has an exception there (section 4.2), which OpenTelemetry has names for, and
+    what its configuration adds (``iKey``, ``ext_app_id``), which keeps its names.
+    """
+    return {
+        names.EXCEPTION_ATTRIBUTES.get(name.removeprefix("ext_"), name): value_in(member)
+        for name, member in _flat_part_a(part_a)
+        if name not in _PART_A_FACTS
+    }
+
+
+def _flat_part_a(part_a: Members) -> Iterator[tuple[str, FieldValue]]:
+    """PartA's members, those of its structs under flat names."""
     for member in part_a:
         inner = _struct_members(member)
-        prefix = "" if inner is None else f"{member.name}_"
-        for fact in (member,) if inner is None else inner:
-            text = text_in(fact)
-            if text is not None:
-                name = f"{prefix}{fact.name}"
-                facts[name.removeprefix("ext_dt_").removeprefix("ext_cloud_")] = text
-    return facts
+        if inner is None:
+            yield member.name, member
+        else:
+            for fact in inner:
+                yield f"{member.name}_{fact.name}", fact
 
 
 def part_a_time(part_a: Members, fallback_time_unix_nano: int) -> int:
@@ -161,7 +186,7 @@ def _parsed_or_text(text: str) -> Any:
 
 
 def _plain(value: object) -> Any:
-    if isinstance(value, FileTime):
+    if isinstance(value, (FileTime, SystemTime)):
         return value.isoformat()
     if value is None or isinstance(value, (str, int, float, bytes)):
         return value

@@ -28,6 +28,7 @@ def _resource_points(of_resource: pb.ResourceMetrics) -> Iterator[MetricPoint]:
     resource = python_attributes(of_resource.resource.attributes)
     shared = {
         "resource": resource,
+        "resource_schema_url": of_resource.schema_url,
         "service_name": _text(resource.get("service.name")),
         "service_instance_id": _text(resource.get("service.instance.id")),
     }
@@ -35,6 +36,7 @@ def _resource_points(of_resource: pb.ResourceMetrics) -> Iterator[MetricPoint]:
         scope = {
             "scope_name": of_scope.scope.name,
             "scope_version": of_scope.scope.version,
+            "scope_schema_url": of_scope.schema_url,
             "scope_attributes": python_attributes(of_scope.scope.attributes),
         }
         for metric in of_scope.metrics:

@@ -1,10 +1,22 @@
-"""Points in time as typed on a command line."""
+"""Points in time and levels as people type them, on a command line or as an argument. Pure."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
 
+LEVEL_NUMBERS = {
+    "critical": 1,
+    "fatal": 1,
+    "error": 2,
+    "warning": 3,
+    "warn": 3,
+    "informational": 4,
+    "info": 4,
+    "verbose": 5,
+    "debug": 5,
+    "trace": 5,
+}
 _UNITS_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}
 _AGO = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*([smhdw])(?:\s+ago)?", re.ASCII)
 _ISO = re.compile(
@@ -33,6 +45,15 @@ def parse_time(text: str, *, now_unix_nano: int, local: bool = False) -> int:
     except (ValueError, OverflowError, OSError) as problem:
         raise ValueError(f"{text!r} is no time: {problem}") from None
     return (moment - _EPOCH) // timedelta(seconds=1) * 10**9 + int((match[7] or "").ljust(9, "0"))
+
+
+def parse_level(text: str) -> int:
+    """The number of a level given by name or number. Raises ``ValueError``."""
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 255:
+        return int(text)
+    if text.lower() in LEVEL_NUMBERS:
+        return LEVEL_NUMBERS[text.lower()]
+    raise ValueError(f"expected critical, error, warning, info, verbose or 1 to 255, found {text!r}")
 
 
 def _zone(text: str | None, local: bool) -> timezone | None:
