@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from otel_etw.outputs.export.driver import Summary, Target
     from otel_etw.outputs.export.formats import Format
 
+_BATCH_BYTES = 4 * 1024 * 1024
+"""Of raw records, decoded at a time: writers hold memory of their own."""
 _FORMATS = ("parquet", "csv", "jsonl", "otlp-json", "otlp-proto")
 _TABLES = ("logs", "spans", "metric_points", "events")
 _PARTITION_KEYS = ("date", "service", "provider")
@@ -153,6 +155,7 @@ def command(
         jobs=jobs,
         events_as_logs=events_as_logs,
         other_events_only=not all_events,
+        batch_bytes=_BATCH_BYTES,
     ) as decoding:
         steps = _Steps(iter(decoding), counted_only)
         with Progress("exporting", lambda: decoding.fraction) as progress:

@@ -139,11 +139,11 @@ class EventBatch:
     @cached_property
     def ids(self) -> tuple[np.ndarray, np.ndarray]:
         """Thread and process ids; 0xFFFFFFFF where the record does not say."""
-        word = kinds.IDS_WORD[self.records.header_type]
+        word = kinds.IDS_WORD.take(self.records.header_type)
         known = word >= 0
         both = np.full(len(self), ~_U64(0), _U64)
         if known.all():
-            both = self.words[self.first_word + word]
+            both = self.words.take(self.first_word + word)
         else:
             both[known] = self.words[self.first_word[known] + word[known]]
         return both.astype(np.uint32), (both >> _U64(32)).astype(np.uint32)
@@ -152,12 +152,12 @@ class EventBatch:
     def descriptor(self) -> np.ndarray:
         """The eight bytes of id, version, channel, level, opcode and task; of other kinds what they have."""
         header_type = self.records.header_type
-        whole = kinds.IS_DESCRIBED_BY_DESCRIPTOR[header_type]
+        whole = kinds.IS_DESCRIBED_BY_DESCRIPTOR.take(header_type)
         if whole.all():
-            return self.words[self.first_word + 5]
+            return self.words.take(self.first_word + 5)
         descriptor = np.zeros(len(self), _U64)
         descriptor[whole] = self.words[self.first_word[whole] + 5]
-        first = self.words[self.first_word]
+        first = self.words.take(self.first_word)
         classic = kinds.IS_CLASSIC[header_type]
         version = (first >> _U64(48)) & _U64(0xFF)
         level = (first >> _U64(40)) & _U64(0xFF)
@@ -174,15 +174,15 @@ class EventBatch:
     @cached_property
     def level(self) -> np.ndarray:
         """ETW levels."""
-        return ((self.descriptor >> _U64(32)) & _U64(0xFF)).astype(np.uint8)
+        return self.descriptor.view(np.uint8)[4::8].copy()
 
     @cached_property
     def keyword(self) -> np.ndarray:
         """ETW keywords; 0 for kinds that have none."""
-        whole = kinds.IS_DESCRIBED_BY_DESCRIPTOR[self.records.header_type]
+        whole = kinds.IS_DESCRIBED_BY_DESCRIPTOR.take(self.records.header_type)
         keyword = np.zeros(len(self), _U64)
         if whole.all():
-            keyword = self.words[self.first_word + 6]
+            keyword = self.words.take(self.first_word + 6)
         else:
             keyword[whole] = self.words[self.first_word[whole] + 6]
         return keyword
@@ -225,25 +225,27 @@ def unix_nano(clock: Clock, raw: np.ndarray) -> np.ndarray:
 def _places(batch: EventBatch) -> Places:
     records = batch.records
     count = len(batch)
-    is_event = kinds.IS_EVENT[records.header_type]
+    is_event = kinds.IS_EVENT.take(records.header_type)
     form = np.full(count, -1, np.int32)
-    payload = records.position + kinds.FIXED_BYTES[records.header_type]
+    payload = records.position + kinds.FIXED_BYTES.take(records.header_type)
     related = np.zeros(count, np.int64)
     stack = np.zeros(count, np.uint8)
-    is_odd = ~kinds.IS_SIMPLE[records.header_type]
-    first = batch.words[batch.first_word]
+    is_odd = ~kinds.IS_SIMPLE.take(records.header_type)
+    first = batch.words.take(batch.first_word)
     # Kernel records whose version word announces counters.
-    is_odd |= kinds.IS_HOOK[records.header_type] & ((first & _U64(0x8700)) != 0)
+    if not is_event.all():
+        is_odd |= kinds.IS_HOOK.take(records.header_type) & ((first & _U64(0x8700)) != 0)
     has_items = is_event & ((first >> _U64(32)) & _U64(layout.EventHeaderFlag.EXTENDED_INFO)).astype(bool)
-    if not kinds.IS_EVENT.any() or not has_items.any():
+    if not has_items.any():
         is_odd |= is_event & _is_tracelogging(batch)
         return Places(form, payload, related, stack, is_odd)
     rows = np.flatnonzero(has_items)
     found = _items(batch, rows)
     payload[rows] = found.end
-    related[rows] = found.related
-    stack[rows] = found.stack
-    is_odd[rows] |= found.is_odd
+    if found.is_unusual:
+        related[rows] = found.related
+        stack[rows] = found.stack
+        is_odd[rows] |= found.is_odd
     described = (found.describing_end > 0) & ~found.is_odd
     if len(rows) < count or not described.all():
         # An event of this channel without metadata may have it in front of its payload.
@@ -255,7 +257,12 @@ def _places(batch: EventBatch) -> Places:
     else:
         start, end = found.describing_start, found.describing_end
     form[rows] = assign(
-        batch.forms, batch.chunk.data, records.header_type[rows], records.position[rows], start, end
+        batch.forms,
+        batch.chunk.data,
+        records.header_type.take(rows),
+        records.position.take(rows),
+        start,
+        end,
     )
     return Places(form, payload, related, stack, is_odd)
 
@@ -273,6 +280,8 @@ class _Items:
     related: np.ndarray
     stack: np.ndarray
     is_odd: np.ndarray
+    is_unusual: bool = True
+    """Whether there is anything but traits and metadata."""
 
 
 _KIND_AND_LINK = _U64(0x1FFFF0000)
@@ -283,9 +292,9 @@ _LAST_METADATA = _U64(ExtendedType.EVENT_SCHEMA_TL << 16)
 def _items(batch: EventBatch, rows: np.ndarray) -> _Items:
     """The chains of extended items of those records. Nearly all are traits and then metadata, and no more."""
     records = batch.records
-    position = records.position[rows]
-    record_end = position + records.size[rows]
-    at = position + kinds.FIXED_BYTES[records.header_type[rows]]
+    position = records.position.take(rows)
+    record_end = position + records.size.take(rows)
+    at = position + kinds.FIXED_BYTES.take(records.header_type.take(rows))
     first, first_bytes, first_fits = _item(batch, at, record_end)
     second, second_bytes, second_fits = _item(batch, at + first_bytes, record_end)
     usual = (first & _KIND_AND_LINK) == _TRAITS_THEN_MORE
@@ -294,7 +303,7 @@ def _items(batch: EventBatch, rows: np.ndarray) -> _Items:
     end = at + first_bytes + second_bytes
     nothing = np.zeros(len(rows), np.int64)
     if usual.all():
-        return _Items(end, at, end, nothing, nothing.astype(np.uint8), nothing.astype(bool))
+        return _Items(end, at, end, nothing, nothing, nothing.astype(bool), is_unusual=False)
     other = _chains(batch, rows[~usual])
     items = _Items(end, at, end.copy(), nothing, nothing.astype(np.uint8), nothing.astype(bool))
     for name in ("end", "describing_start", "describing_end", "related", "stack", "is_odd"):
@@ -306,7 +315,7 @@ def _item(
     batch: EventBatch, at: np.ndarray, record_end: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The header of the item at each place, its whole size, and whether both are possible."""
-    word = batch.words[np.minimum(at >> 3, len(batch.words) - 1)]
+    word = batch.words.take(np.minimum(at >> 3, len(batch.words) - 1))
     halves = word.view("<u2").reshape(-1, 4)
     size = halves[:, 0].astype(np.int64)
     fits = (at + size <= record_end) & (size >= halves[:, 3].astype(np.int64) + 8)

@@ -123,8 +123,8 @@ class OneBatch:
         followed = np.array(
             [plan.leaves is not None and bool(plan.leaves) for plan in self._plans] + [False], bool
         )
-        plain |= has_form & ~followed[form]
-        is_event = kinds.IS_EVENT[batch.records.header_type]
+        plain |= has_form & ~followed.take(form)
+        is_event = kinds.IS_EVENT.take(batch.records.header_type)
         undescribed = is_event & (form < 0)
         number = batch.descriptor & np.uint64(0xFFFFFF)
         plain |= undescribed & (number == _MESSAGEPACK)
@@ -152,13 +152,13 @@ class OneBatch:
     def _located(self, rows: np.ndarray) -> tuple[Candidates, np.ndarray]:
         """The fields of the events ``rows``; and which of them are not what their description says."""
         batch = self._batch
-        form = batch.places.form[rows]
+        form = batch.places.form.take(rows)
         there = np.bincount(form)
         present = np.flatnonzero(there)
-        shape = (np.cumsum(there > 0) - 1)[form]
+        shape = (np.cumsum(there > 0) - 1).take(form)
         shapes = self._sets.of(batch.forms, present, self._plans)
-        start = batch.places.payload_start[rows]
-        end = batch.records.position[rows] + batch.records.size[rows]
+        start = batch.places.payload_start.take(rows)
+        end = batch.records.position.take(rows) + batch.records.size.take(rows)
         places = locate(batch.chunk.data, start, end, shape, shapes)
         fits = places.fits
         if not fits.all():

@@ -23,7 +23,7 @@ from otel_etw.tables.forms import Forms
 from otel_etw.tables.record_walk import walk_all
 from otel_etw.tracelogging.types import CHANNEL_TRACELOGGING
 
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 8 * 1024 * 1024
 FIRST_BATCH_BYTES = 512 * 1024
 _GROWTH = 4
 _FEWEST_BYTES = 4 * 1024
@@ -77,6 +77,10 @@ class Reading:
         batch = EventBatch(chunk, lanes, records, self.traces, self.forms)
         self._meet_manifests(batch)
         return batch
+
+    def take_back(self) -> None:
+        """The last batch goes to nobody: its memory is the next one's, so that those before it stay valid."""
+        self._next_memory = (self._next_memory - 1) % self.memories
 
     def read(self, number: int, buffer: Buffer, report: DamageReport) -> Data:
         """The records of a buffer of that file, maybe decompressed before."""

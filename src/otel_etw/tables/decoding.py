@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from copy import copy
@@ -21,7 +21,7 @@ from otel_etw.tables.report import FileReport, Report
 from otel_etw.tables.schema import TABLES
 from otel_etw.tables.selection import Selection
 
-_MOST_THREADS = 2
+_MOST_THREADS = 3
 """More would wait more than work: of the interpreter's own share of the work one thread does it at a time."""
 
 
@@ -55,6 +55,13 @@ def decode(
         raise ValueError(f"expected at least one job, found {jobs}")
     wanted = Wanted(tuple(dict.fromkeys(tables)), events_as_logs, other_events_only)
     return Decoding(paths, wanted, selection or Selection(), order, jobs, batch_bytes)
+
+
+def usable_cores() -> int:
+    """The processors that this process may use."""
+    # Only Linux says which ones.
+    allowed: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
 def decoded_ahead(batches: Iterator[EventBatch], decoder: BatchDecoder, threads: int) -> Iterator[Tables]:
@@ -150,7 +157,7 @@ class Decoding:
         if self._jobs > 1 and all(trace.file_path for trace in self.traces):
             yield from self._by_processes()
             return
-        threads = min(_MOST_THREADS, os.cpu_count() or 1)
+        threads = _MOST_THREADS if usable_cores() > 1 else 1
         self._reading.memories = threads + 1
         batches = event_batches(
             self.traces, order=self._order, reading=self._reading, batch_bytes=self._batch_bytes

@@ -24,6 +24,11 @@ class FieldPlaces(NamedTuple):
     length: np.ndarray
     fits: np.ndarray
 
+    def of(self, leaf: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Start and length of one leaf of each of the ``events``."""
+        flat = leaf * self.start.shape[1] + events
+        return self.start.reshape(-1).take(flat), self.length.reshape(-1).take(flat)
+
 
 def locate(
     data: np.ndarray,
@@ -39,46 +44,49 @@ def locate(
     widths, most, count = shapes.widths, len(shapes.widths), len(shape)
     start = np.empty((most, count), np.int32)
     length = np.empty((most, count), np.int32)
-    u16 = np.ndarray((max(len(data) - 1, 1),), "<u2", data.data, strides=(1,))
-    at = payload_start.astype(np.int32)
-    end = payload_end.astype(np.int32)
+    at, end = payload_start.copy(), payload_end
     fits = np.ones(count, bool)
     terminators = _Terminators(data, payload_start, payload_end)
     for number in range(most):
-        row = widths[number]
-        lowest, highest = int(row.min()), int(row.max())
-        after: np.ndarray
+        lowest, highest = int(widths[number].min()), int(widths[number].max())
         if lowest >= 0:
             start[number] = at
-            length[number] = lowest if lowest == highest else row[shape]
-            after = at + length[number]
+            length[number] = lowest if lowest == highest else shapes.fixed[number].take(shape)
         elif lowest == highest == COUNTED:
-            length[number] = u16[at]
+            length[number] = _counts(data, at)
             start[number] = at + 2
-            after = start[number] + length[number]
         else:
-            width = row[shape]
-            counted = shapes.is_counted[number][shape]
-            np.add(at, counted, out=start[number])
-            length[number] = np.where(counted, u16[at], np.maximum(width, 0))
-            after = start[number] + length[number]
-            if lowest < COUNTED:
-                for mark, unit in ((ENDED_BY_NUL, 1), (ENDED_BY_NUL16, 2)):
-                    rows = np.flatnonzero(width == mark)
-                    if len(rows):
-                        nul = terminators.next(at[rows], unit)
-                        length[number, rows] = np.minimum(nul, end[rows]) - at[rows]
-                        after[rows] = nul + unit
+            # All ones where there is a count, which is two bytes: nothing is asked of single events.
+            counted = shapes.counted[number].take(shape)
+            length[number] = (_counts(data, at) & counted) + shapes.fixed[number].take(shape)
+            start[number] = at + (counted & 2)
+        after = start[number] + length[number].astype(np.int64)
+        if lowest < COUNTED:
+            width = widths[number].take(shape)
+            for mark, unit in ((ENDED_BY_NUL, 1), (ENDED_BY_NUL16, 2)):
+                rows = np.flatnonzero(width == mark)
+                if len(rows):
+                    nul = terminators.next(at[rows], unit)
+                    length[number, rows] = np.minimum(nul, end[rows]) - at[rows]
+                    after[rows] = nul + unit
         beyond = after > end
         if beyond.any():
             fits &= ~beyond
             at = np.minimum(after, end)
-            np.minimum(start[number], end, out=start[number])
-            np.minimum(length[number], end - start[number], out=length[number])
+            np.minimum(start[number], end, out=start[number], casting="unsafe")
+            np.minimum(length[number], end - start[number], out=length[number], casting="unsafe")
         else:
             at = after
     fits &= at == end
     return FieldPlaces(start, length, fits)
+
+
+def _counts(data: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The u16 at each place. Two bytes taken one by one come sooner than one number that is not aligned."""
+    counts = data.take(at + 1).astype(np.int64)
+    counts <<= 8
+    counts |= data.take(at)
+    return counts
 
 
 class _Terminators:
@@ -88,14 +96,14 @@ class _Terminators:
         first, last = (int(payload_start.min()), int(payload_end.max())) if len(payload_start) else (0, 0)
         self._first = first
         self._data = data[first:last]
-        self._nowhere = np.int32(len(data))
+        self._nowhere = len(data)
         self._zeros: dict[tuple[int, int], np.ndarray] = {}
 
     def next(self, at: np.ndarray, unit: int) -> np.ndarray:
         """The first terminator of that many bytes at or after each place, in whole units from there on."""
         if unit == 1:
             return self._after(at, self._of_parity(1, 0))
-        result = np.empty(len(at), np.int32)
+        result = np.empty(len(at), np.int64)
         for parity in (0, 1):
             rows = (at - self._first) & 1 == parity
             result[rows] = self._after(at[rows], self._of_parity(2, parity))
@@ -114,4 +122,4 @@ class _Terminators:
     def _after(self, at: np.ndarray, places: np.ndarray) -> np.ndarray:
         index = np.searchsorted(places, at)
         padded = np.append(places, self._nowhere)
-        return padded[index].astype(np.int32)
+        return padded[index].astype(np.int64)

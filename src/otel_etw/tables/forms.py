@@ -108,10 +108,12 @@ def _assign_group(
     """The forms of events whose items are equally long: those equal to the first; and again for the rest."""
     size_words, header_type = group_key >> 1, HeaderType.EVENT_HEADER32 | group_key & 1
     rows = np.ndarray((len(words) - size_words + 1,), f"V{size_words * 8}", words.data, strides=(8,))
-    content = np.empty((len(first_word), size_words + 2), np.uint64)
-    content[:, 2:] = rows[start_word].view("<u8").reshape(len(first_word), size_words)
-    content[:, 0] = words[first_word + 3]
-    content[:, 1] = words[first_word + 4]
+    items = rows[start_word].view("<u8").reshape(len(first_word), size_words)
+    guid = np.stack([words.take(first_word + 3), words.take(first_word + 4)], axis=1)
+    if (items == items[0]).all() and (guid == guid[0]).all():
+        one = forms.number(header_type, guid[0].tobytes(), items[0].tobytes())
+        return np.full(len(first_word), one, np.int32)
+    content = np.concatenate([guid, items], axis=1)
 
     def number(row: np.ndarray) -> int:
         blob = row.tobytes()
@@ -120,13 +122,11 @@ def _assign_group(
     result = np.empty(len(content), np.int32)
     remaining = np.arange(len(content))
     for _ in range(_MOST_COMPARISONS):
-        equal_words = content == content[0]
-        if equal_words.all():
-            result[remaining] = number(content[0])
-            return result
-        equal = equal_words.all(axis=1)
+        equal = (content == content[0]).all(axis=1)
         result[remaining[equal]] = number(content[0])
         remaining, content = remaining[~equal], content[~equal]
+        if not len(remaining):
+            return result
     mixed = (content * _ODD[: content.shape[1]]).sum(axis=1, dtype=np.uint64)
     _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
     same = (content == content[first][inverse]).all(axis=1)

@@ -57,8 +57,8 @@ def type_names(candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
 def logs(candidates: Candidates, which: np.ndarray) -> Made:
     """The rows of ``logs`` of those candidates."""
     fields = _Fields(candidates, which, of_spans=False)
-    batch, rows = candidates.batch, candidates.rows[which]
-    observed = batch.time_ns[rows]
+    batch, rows = candidates.batch, candidates.rows.take(which)
+    observed = batch.time_ns.take(rows)
     body = fields.text("body")
     columns = {
         "time": times_column(fields.time("time", observed), TIME_TYPE),
@@ -83,8 +83,8 @@ def _body_types(body: pa.StringArray) -> pa.DictionaryArray:
 def spans(candidates: Candidates, which: np.ndarray) -> Made:
     """The rows of ``spans`` of those candidates."""
     fields = _Fields(candidates, which, of_spans=True)
-    batch, rows = candidates.batch, candidates.rows[which]
-    end = fields.time("time", batch.time_ns[rows])
+    batch, rows = candidates.batch, candidates.rows.take(which)
+    end = fields.time("time", batch.time_ns.take(rows))
     start = fields.time("startTime", end)
     success = fields.number("success", pa.bool_())
     failed = pc.fill_null(pc.invert(success), False).to_numpy(zero_copy_only=False)
@@ -119,22 +119,22 @@ class _Fields:
     def __init__(self, candidates: Candidates, which: np.ndarray, *, of_spans: bool) -> None:
         self._candidates = candidates
         self._which = which
-        self._rows = candidates.rows[which]
-        self._shape = candidates.events.shape[which]
+        self._rows = candidates.rows.take(which)
+        self._shape = candidates.events.shape.take(which)
         self._shapes = candidates.events.shapes
         self._of_spans = of_spans
         self._odd: set[int] = set()
 
     def _leaf(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The leaf of that name of each row, and whether there is one."""
-        of_row = self._shapes.slot(of_spans=self._of_spans, name=name)[self._shape]
+        of_row = self._shapes.slot(of_spans=self._of_spans, name=name).take(self._shape)
         return np.maximum(of_row, 0), of_row >= 0
 
     def places(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where the field is, how long, and whether it is there."""
         leaf, there = self._leaf(name)
         places = self._candidates.events.places
-        return places.start[leaf, self._which], places.length[leaf, self._which], there
+        return *places.of(leaf, self._which), there
 
     def text(self, name: str) -> pa.StringArray:
         """A field of text."""
@@ -174,7 +174,7 @@ class _Fields:
         found = np.zeros(len(start), np.int64)
         events = self._candidates.events
         of_shape, formats = self._shapes.number_formats(of_spans=self._of_spans, name=name)
-        format_of = of_shape[self._shape]
+        format_of = of_shape.take(self._shape)
         for number, leaf in enumerate(formats):
             here = format_of == number
             found[here] = numbers(events.data, start[here], leaf)
@@ -211,8 +211,8 @@ class _Fields:
             "etw_event": names_column(self._shape, [plan.event_name for plan in plans]),
             "provider": names_column(self._shape, [plan.provider for plan in plans]),
             "provider_id": names_column(self._shape, [plan.provider_id for plan in plans]),
-            "level": pa.array(batch.level[rows]),
-            "keyword": pa.array(batch.keyword[rows]),
+            "level": pa.array(batch.level.take(rows)),
+            "keyword": pa.array(batch.keyword.take(rows)),
             **id_columns(batch, rows),
             "file": file_column(batch, rows),
         }

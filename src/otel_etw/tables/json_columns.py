@@ -52,12 +52,14 @@ class _Column:
         self._events = events
         self._rows = rows
         self._tables = tables
-        self._shape = events.shape[rows]
+        self._shape = events.shape.take(rows)
         self._elements = np.empty((len(rows), tables.width), np.int32)
         self.odd: set[int] = set()
         constants = events.texts.constants(tables.constants)
         for position in range(tables.most + 1):
-            self._elements[:, 2 * position] = constants[tables.constant_numbers[position]][self._shape]
+            self._elements[:, 2 * position] = constants.take(tables.constant_numbers[position]).take(
+                self._shape
+            )
         counts = np.bincount(self._shape, minlength=len(tables.plans))
         self._plain_specials = int(counts @ tables.specials)
         first = events.texts.fields(rows)
@@ -67,15 +69,15 @@ class _Column:
     def _fill(self, position: int, first: Elements) -> None:
         """Put the values at one position of all objects in; ``first`` are the elements of first leaves."""
         events, tables = self._events, self._tables
-        column = first + tables.leaf_elements[position][self._shape]
+        column = first + tables.leaf_elements[position].take(self._shape)
         if not tables.only_text[position]:
-            value = tables.values[position][self._shape]
+            value = tables.values[position].take(self._shape)
             column[value < 0] = events.texts.constants([b""])[0]
-            made = tables.formats[position][self._shape]
+            made = tables.formats[position].take(self._shape)
             for number in tables.formats_at[position]:
                 here = np.flatnonzero(made == number)
-                leaf = tables.leaves[position][self._shape[here]]
-                start = events.places.start[leaf, self._rows[here]]
+                leaf = tables.leaves[position].take(self._shape.take(here))
+                start, _ = events.places.of(leaf, self._rows.take(here))
                 column[here] = self._numbers(start, tables.format_leaves[number])
             for shape in tables.others_at[position]:
                 here = np.flatnonzero(self._shape == shape)
@@ -91,7 +93,7 @@ class _Column:
         if leaf.value is Value.FLOAT:
             self._plain_specials += 2 * int((~np.isfinite(values)).sum())
         elif len(values) > MOST_SMALL and values.min() >= 0 and values.max() < MOST_SMALL:
-            return texts.small_numbers()[values]
+            return texts.small_numbers().take(values)
         return texts.added_array(digits(values))
 
     def _others(self, position: int, here: np.ndarray, shape: int) -> Elements:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 
+from otel_etw.etl.buffers import Buffer, skip_reporter
 from otel_etw.etl.damage import DamageKind
 from otel_etw.etl.event import Event
+from otel_etw.etl.layout import BUFFER_HEADER_BYTES
 from otel_etw.etl.reader import Trace
 from otel_etw.tables.batch_decoding import TABLE_OF_SIGNAL, Tables, Wanted
 from otel_etw.tables.builders import batch_of_rows
@@ -23,8 +25,15 @@ def plain_tables(traces: Sequence[Trace], wanted: Wanted, *, order: str = "time"
     Events that could not be decoded go into ``trace.damage``.
     """
     rows: dict[str, list[Row]] = {table: [] for table in wanted.tables}
+    buffers: dict[str, dict[int, Buffer]] = {}
     for count, (trace, event) in enumerate(_events(traces, order), 1):
-        _add(rows, wanted, trace, event)
+        first = _add(rows, wanted, trace, event)
+        if first.problems:
+            known = buffers.setdefault(trace.path, {})
+            if event.buffer not in known:
+                known.update((buffer.index, buffer) for buffer in trace.buffers())
+            report = skip_reporter(known[event.buffer], trace.damage)
+            report(DamageKind.EVENT, event.offset - BUFFER_HEADER_BYTES, "; ".join(first.problems))
         if count % _EVENTS_AT_ONCE == 0:
             yield {table: batch_of_rows(table, found) for table, found in rows.items()}
             rows = {table: [] for table in wanted.tables}
@@ -45,11 +54,10 @@ def _labelled(trace: Trace, order: str) -> Iterator[tuple[Trace, Event]]:
         yield trace, event
 
 
-def _add(rows: dict[str, list[Row]], wanted: Wanted, trace: Trace, event: Event) -> None:
+def _add(rows: dict[str, list[Row]], wanted: Wanted, trace: Trace, event: Event) -> Item:
+    """Make the rows of ``event``; its first item."""
     items = items_of(event, trace.path)
     first = items[0]
-    if first.problems:
-        trace.damage.add(DamageKind.EVENT, event.offset, event.buffer, "; ".join(first.problems))
     if wanted.events_as_logs and first.content is None and event.kind == "event":
         items = [Item(event, log_of_event(event), first.problems, first.file)]
     for item in items:
@@ -58,3 +66,4 @@ def _add(rows: dict[str, list[Row]], wanted: Wanted, trace: Trace, event: Event)
             rows[table].append(ROWS[type(item.content)](item, item.content))
     if EVENTS in rows and not (wanted.other_events_only and items[0].signal != "events"):
         rows[EVENTS].append(event_row(first))
+    return first

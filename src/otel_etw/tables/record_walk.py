@@ -66,16 +66,16 @@ def walk_all(chunk: Chunk, lanes: Lanes, first_raw: Sequence[int]) -> Records:
         if len(left) < len(lanes.start):
             order = np.argsort(place, kind="stable")
             place, lane = place[order], lane[order]
-    word = words[place]
+    word = words.take(place)
     quarter = word.view("<u2").reshape(-1, 4)
     header_type = quarter[:, 1].astype(np.uint8)
-    second = SIZE_IS_SECOND[header_type]
+    second = SIZE_IS_SECOND.take(header_type)
     size = quarter[:, 0].astype(np.int64)
     if second.any():
         size = np.where(second, quarter[:, 2], size)
     position = place << 3
-    wrong = (size < FIXED_BYTES[header_type]) | (position + size > lanes.end[lane])
-    raw = words[place + TIME_WORD[header_type]].view(np.int64)
+    wrong = (size < FIXED_BYTES.take(header_type)) | (position + size > lanes.end.take(lane))
+    raw = words.take(place + TIME_WORD.take(header_type)).view(np.int64)
     records = Records(position, size, header_type, raw, lane)
     ends = np.searchsorted(lane, np.arange(1, len(lanes.start) + 1)).tolist()
     return _with_plain(chunk, lanes, records, wrong, ends, first_raw)
@@ -90,18 +90,20 @@ def _chained(words: np.ndarray, lanes: Lanes) -> tuple[np.ndarray, np.ndarray, n
     used = (int(lanes.end[-1]) + 7) >> 3 if len(lanes.end) else 0
     quarters = words[:used].view("<u2")
     place = np.flatnonzero(quarters[1::4] == _EVENT64)
-    lane = np.searchsorted(lanes.start, place << 3, side="right") - 1
-    inside = (place << 3) < lanes.end[lane]
+    bounds = np.searchsorted(place, np.append(lanes.start >> 3, used))
+    place = place[bounds[0] :]
+    lane = np.repeat(np.arange(len(lanes.start)), np.diff(bounds))
+    inside = (place << 3) < lanes.end.take(lane)
     if not inside.all():
         place, lane = place[inside], lane[inside]
-    following = place + ((quarters[0::4][place].astype(np.int64) + 7) >> 3)
+    following = place + ((quarters.take(place << 2).astype(np.int64) + 7) >> 3)
     is_last = np.append(lane[1:] != lane[:-1], True) if len(lane) else np.empty(0, bool)
     expected = np.append(place[1:], 0) if len(lane) else place
-    at_end = (following << 3) + 8 > lanes.end[lane]
+    at_end = (following << 3) + 8 > lanes.end.take(lane)
     fits = np.where(is_last, at_end, following == expected)
     is_left = np.ones(len(lanes.start), bool)
     is_first = np.append(True, is_last[:-1]) if len(lane) else is_last
-    starts = is_first & (place << 3 == lanes.start[lane])
+    starts = is_first & (place << 3 == lanes.start.take(lane))
     is_left[lane[starts]] = False
     is_left[lane[~fits]] = True
     kept = ~is_left[lane]

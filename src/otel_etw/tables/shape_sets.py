@@ -75,7 +75,9 @@ class ShapeSet:
         self.widths = np.zeros((most, max(len(plans), 1)), np.int32)
         for number, leaves in enumerate(self.leaves):
             self.widths[: len(leaves), number] = [leaf.width for leaf in leaves]
-        self.is_counted = np.where(self.widths == COUNTED, np.int32(2), np.int32(0))
+        self.fixed = np.maximum(self.widths, 0).astype(np.int64)
+        self.counted = np.where(self.widths == COUNTED, 0xFFFF, 0)
+        """All ones of a u16 where a count stands before the field, else 0."""
         self._slots: dict[tuple[bool, str], np.ndarray] = {}
         self._formats: dict[tuple[bool, str], tuple[np.ndarray, list[Leaf]]] = {}
 

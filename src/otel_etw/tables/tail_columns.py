@@ -19,20 +19,20 @@ def names_column(indices: np.ndarray, names: Sequence[str | None]) -> pa.Diction
     number = np.array(
         [-1 if name is None else distinct.setdefault(name, len(distinct)) for name in names], np.int32
     )
-    index = number[indices] if len(number) else np.empty(0, np.int32)
+    index = number.take(indices) if len(number) else np.empty(0, np.int32)
     array = pa.array(index, pa.int32(), mask=index < 0) if (index < 0).any() else pa.array(index, pa.int32())
     return pa.DictionaryArray.from_arrays(array, pa.array(list(distinct), pa.string()))
 
 
 def file_column(batch: EventBatch, rows: np.ndarray) -> pa.DictionaryArray:
     """The file of each row."""
-    return names_column(batch.file[rows], [trace.path for trace in batch.traces])
+    return names_column(batch.file.take(rows), [trace.path for trace in batch.traces])
 
 
 def id_columns(batch: EventBatch, rows: np.ndarray) -> dict[str, pa.Array]:
     """Process and thread of each row."""
     thread, process = batch.ids
-    return {"process_id": _known(process[rows]), "thread_id": _known(thread[rows])}
+    return {"process_id": _known(process.take(rows)), "thread_id": _known(thread.take(rows))}
 
 
 def _known(ids: np.ndarray) -> pa.Array:

@@ -67,6 +67,8 @@ def in_time_order(reading: Reading, sizes: Iterator[int]) -> Iterator[EventBatch
             key = key[due == _DUE]
         if len(batch):
             yield ordered(batch, key)
+        else:
+            reading.take_back()
 
 
 def _indexed(trace: Trace, report: DamageReport) -> BufferIndex:

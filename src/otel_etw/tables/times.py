@@ -77,19 +77,28 @@ def _of_one_minute(signs: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
 
 def _within_minute(signs: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Nanoseconds since the minute of texts, and which of them have digits and signs where they belong."""
+    if size == _LENGTHS[-1]:
+        return _with_nine_digits(signs)
     digits = signs[:, _MINUTE_SIGNS:-1] - np.uint8(ord("0"))
     good = (signs[:, -1] == ord("Z")) & (digits[:, :2] <= 9).all(axis=1)
     second = digits[:, 0].astype(np.int64) * 10 + digits[:, 1]
     good &= second < 60
     if size == _LENGTHS[0]:
         return second * _NANO, good
-    good &= signs[:, 19] == ord(".")
-    if size < _LENGTHS[-1]:
-        good &= (digits[:, 3:] <= 9).all(axis=1)
-        return second * _NANO + _number(digits, range(3, size - 18)) * 10 ** (30 - size), good
-    last, are_digits = _eight_digits(np.ascontiguousarray(signs[:, 21:29]).view("<u8")[:, 0])
-    good &= are_digits & (digits[:, 3] <= 9)
-    return second * _NANO + digits[:, 3].astype(np.int64) * 10**8 + last, good
+    good &= (signs[:, 19] == ord(".")) & (digits[:, 3:] <= 9).all(axis=1)
+    return second * _NANO + _number(digits, range(3, size - 18)) * 10 ** (30 - size), good
+
+
+def _with_nine_digits(signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of texts that end in ``56.123456789Z``: four signs as one number, and then eight."""
+    flat = signs.reshape(-1)
+    place = np.arange(0, flat.size, signs.shape[1])
+    first = gathered(flat, place + _MINUTE_SIGNS, "<u4") ^ np.uint32(int.from_bytes(b"00.0", "little"))
+    tens, ones, tenth = first & 0xFF, (first >> 8) & 0xFF, first >> 24
+    last, good = _eight_digits(gathered(flat, place + 21, "<u8"))
+    good &= (tens <= 5) & (ones <= 9) & (first & 0xFF0000 == 0) & (tenth <= 9)
+    good &= flat.take(place + signs.shape[1] - 1) == ord("Z")
+    return (tens * 10 + ones).astype(np.int64) * _NANO + tenth.astype(np.int64) * 10**8 + last, good
 
 
 def _eight_digits(letters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
