@@ -70,6 +70,10 @@ def check(path: Path, orders: Sequence[str] = ("file", "time")) -> str:
         # Text that is not UTF-8 is no damage, and noted by the quick way only.
         counts.pop(DamageKind.TEXT, None)
         assert counts == damage.counts, f"{counts}, {damage.counts}"
+        places, plain_places = (
+            one.offsets.get(DamageKind.EVENT, ()) for one in (report.files[0].damage, damage)
+        )
+        assert sorted(places) == sorted(plain_places)
         for table in TABLES:
             if is_exact:
                 _check_equal(f"{table} in {order} order", found[table], expected[table])

@@ -179,6 +179,26 @@ def test_damage_makes_a_strict_exit_code(tmp_path: Path) -> None:
         assert invoke(*command, path, "--strict").exit_code == 0
 
 
+@pytest.mark.parametrize("follow", [(), ("--follow", "--exit-on-end")])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_event_that_cannot_be_decoded_is_said_with_its_place_in_its_file(
+    tmp_path: Path, follow: tuple[str, ...], compressed: bool
+) -> None:
+    """Of several files and buffers, each its own; in a compressed buffer that of the buffer."""
+    bad, later_bad = (tracelogging_record(T0 + after, "bad", [("number", 8)], b"\0") for after in (5, 9))
+    fine, later_fine = (tracelogging_record(T0 + after, "fine") for after in (0, 9))
+    for name, first in (("a.etl", [bad, bad]), ("b.etl", [fine, bad])):
+        buffers = [buffer(first, compressed=compressed)]
+        buffers.append(buffer([later_fine, later_bad], flags=0x21, compressed=compressed))
+        (tmp_path / name).write_bytes(trace_file(*buffers))
+    result = invoke("view", *follow, tmp_path / "a.etl", tmp_path / "b.etl")
+    assert result.exit_code == 0, result.output
+    at_b = 0x1000 if compressed else 0x1000 + 72 + (len(fine) + 7 & -8)
+    at_a = 0x1000 if compressed else 0x1000 + 72
+    assert f"a.etl: damage: 3 event (first at {at_a:#x})" in result.stderr
+    assert f"b.etl: damage: 2 event (first at {at_b:#x})" in result.stderr
+
+
 class Clock:
     now_ns = 0
 

@@ -99,6 +99,8 @@ def test_what_cannot_be_meant_is_said(trace: Path, tmp_path: Path) -> None:
     assert "no trace file is given" in refused()
     assert "exclude each other" in refused(trace, "-q", COUNT, "--query-file", "x.sql")
     assert "no query is given" in refused(trace, typed="")
+    assert "the query is empty" in refused(trace, "")
+    assert "the query is empty" in refused(trace, "-q", " ")
     assert "standard input is the trace" in refused("-", typed="")
     assert "parquet needs a file" in refused(trace, COUNT, "--format", "parquet")
     assert "--since" in refused(trace, COUNT, "--since", "soon")
@@ -273,9 +275,12 @@ def test_ctrl_c_ends_a_query(trace: Path) -> None:
     child = subprocess.Popen(
         command_line("sql", trace, query), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(3)
-    child.send_signal(signal.SIGINT)
-    output, errors = child.communicate(timeout=30)
+    try:
+        time.sleep(3)
+        child.send_signal(signal.SIGINT)
+        output, errors = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert (child.returncode, output, errors.strip()) == (130, "", "")
 
 

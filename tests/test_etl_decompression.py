@@ -121,6 +121,33 @@ def test_any_bytes_give_the_same_through_either(data: bytes, size_bytes: int, se
         assert outcome(decompression.decompress, one, size) == outcome(xpress.decompress, one, size)
 
 
+def with_length(form: bytes, *, second_nibble: bool) -> bytes:
+    """A literal, a match of it at distance 1 whose length beyond both nibbles is ``form``, and literals.
+
+    The literals are not needed, but fill what a wrong length leaves.
+    """
+    flags = (0b011 << 29 if second_nibble else 0b01 << 30).to_bytes(4, "little")
+    match = b"\x07\0"
+    # The first match's nibble is 0, ten bytes; the second one's is the high half of the same byte.
+    matches = match + b"\xf0" + match + form if second_nibble else match + b"\x0f" + form
+    return flags + b"a" + matches + b"b" * (29 if second_nibble else 30) + (bytes(4) + b"b" * 32) * 2_100
+
+
+@pytest.mark.parametrize("second_nibble", [False, True])
+def test_every_form_of_a_length_gives_the_same_through_either(second_nibble: bool) -> None:
+    """Also those that libfwnt misreads: 65,533 and more in a u16, and a u32, needed or not."""
+    compiled()
+    lengths = [22, 23, 30, 100, 276, 277, 278, 1000, 65_531, 65_532, 65_533, 65_534, 65_535]
+    forms = [(b"\xff" + length.to_bytes(2, "little"), length) for length in lengths]
+    lengths += [65_536, 65_537, 65_544, 66_000]
+    forms += [(b"\xff\0\0" + length.to_bytes(4, "little"), length) for length in lengths]
+    for form, length in forms:
+        made = 1 + 10 * second_nibble + length + 3
+        data = with_length(form, second_nibble=second_nibble)
+        assert xpress.decompress(data, made) == b"a" * made
+        assert decompression.decompress(data, made) == b"a" * made, form
+
+
 def test_what_a_fast_one_does_not_do_right_the_plain_one_does(
     use: Callable[[decompression.Attempt | None], Decompress],
 ) -> None:

@@ -109,7 +109,7 @@ def test_a_directory_stands_for_the_traces_below_it(tree: Path) -> None:
         "deep/two.zip!two.etl",
         "deep/er/c.etl.gz",
     ]
-    assert notes == [f"deep{os.sep}two.zip: left out a.txt is no trace"]
+    assert notes == [f"deep{os.sep}two.zip: left out: a.txt is no trace"]
     assert [name.rpartition("/")[2] for name in labels(tree)][:2] == ["a.ETL", "b.etl"]
     assert not any("h.etl" in name for name in labels(tree))
     assert labels(str(tree) + os.sep) == labels(tree)
@@ -335,7 +335,7 @@ def test_members_that_cannot_be_read_are_left_out_with_a_note(tmp_path: Path) ->
     notes: list[str] = []
     assert [one.member for one in expand([path], notes)] == ["good.etl"]
     assert notes == [
-        f"{path}: left out secret.etl is encrypted; other.etl is compressed by method 9, expected 0, 8 or 93"
+        f"{path}: left out: secret.etl is encrypted; other.etl is compressed by method 9, expected 0, 8 or 93"
     ]
     check_whole(open_etl(path))
     with pytest.raises(TraceFileError, match=r"secret.etl is encrypted - in .*a.zip!secret.etl"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,22 @@ def test_all_events_and_single_tables(
     assert run.code == 0
     with (tmp_path / "points.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 4
+    run = Run(capsysbinary, trace, "-o", tmp_path / "one.csv", "--tables", "logs", "--level", "critical")
+    assert "otel-etw: 1 log to " in run.says
     run = Run(capsysbinary, trace, "-o", tmp_path / "x.csv", "--tables", "logs,rows")
     assert run.code == 2
     assert "expected some of logs, spans, metric_points, events, found 'rows'" in run.says
+
+
+def test_a_packed_file_is_not_taken_for_a_directory(
+    trace: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Its name looks like a file that is not written; with a slash at its end it is a directory's."""
+    run = Run(capsysbinary, trace, "-o", tmp_path / "logs.csv.gz")
+    assert run.code == 2
+    assert "name a file without .gz" in run.says
+    assert list(tmp_path.iterdir()) == []
+    assert Run(capsysbinary, trace, "-o", f"{tmp_path / 'logs.csv.gz'}{os.sep}").code == 0
 
 
 def test_standard_output_takes_lines_of_every_table(

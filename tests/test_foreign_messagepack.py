@@ -220,23 +220,19 @@ def test_any_fields_give_an_item(fields: dict[str, Any], is_geneva: bool, when: 
     assert len(items) == 1 if is_geneva else len(items) <= 1
 
 
-def test_without_the_library_the_event_stays_and_says_what_to_install(tmp_path: Path) -> None:
-    """The rest of the file is read as ever."""
+@pytest.mark.parametrize("command", ["view", "info"])
+def test_without_the_library_the_command_says_what_to_install(tmp_path: Path, command: str) -> None:
+    """It is no damage of the file: what to install is the one line on stderr, and the exit code is 1."""
     path = tmp_path / "made.etl"
     events_of(tmp_path, event_record(T0, geneva({"body": "hi"}), event_id=100, version=1))
-    code = f"""
-import sys
-sys.modules["msgpack"] = None
-from otel_etw.etl.reader import open_etl
-from otel_etw.tables.items import items_of
-for event in open_etl({str(path)!r}):
-    for item in items_of(event):
-        if event.kind == "event":
-            print(item.signal, *item.problems)
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.startswith("events a MessagePack payload needs the module 'msgpack'")
-    assert 'pip install "otel-etw[tools]"' in run.stdout
+    code = "import sys; sys.modules['msgpack'] = None; from otel_etw.cli import main; main()"
+    run = subprocess.run(
+        [sys.executable, "-c", code, command, str(path)], capture_output=True, text=True, check=False
+    )
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("otel-etw: a MessagePack payload needs the module 'msgpack'")
+    assert 'pip install "otel-etw[tools]"' in line
+    assert run.returncode == 1
 
 
 def test_attributes_kept_in_one_field_are_nothing_else() -> None:

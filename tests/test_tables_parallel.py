@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 import etl_files
+from otel_etw.errors import OtelEtwError, TraceFileError
+from otel_etw.tables import parallel
 from otel_etw.tables.decoding import decode
 from otel_etw.tables.schema import EVENTS
 from otel_etw.tables.selection import Selection
@@ -81,3 +85,32 @@ def test_at_least_one_job_is_needed(tmp_path: Path) -> None:
     """No processes cannot decode anything."""
     with pytest.raises(ValueError, match="at least one job, found 0"):
         decode([tmp_path], jobs=0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file stays there")
+@pytest.mark.parametrize("instead", [False, True])
+def test_a_file_that_has_gone_or_is_another_by_now_is_said(
+    tmp_path: Path, instead: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The processes open it by its name, only later; nothing is read by the index of another file."""
+    [path, *_] = made_files(tmp_path, 5)
+    with decode([path], jobs=2) as decoding:
+        path.unlink()
+        if instead:
+            record = etl_files.event_record(etl_files.T0)
+            data = etl_files.trace_file(etl_files.buffer([record]), start_filetime=134_000_000_000_000_001)
+            path.write_bytes(data)
+        with pytest.raises(TraceFileError if instead else FileNotFoundError, match=re.escape(path.name)):
+            list(decoding)
+    assert capfd.readouterr().err == ""
+
+
+def ended(*_: object) -> None:
+    os._exit(9)
+
+
+def test_a_process_that_ends_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the system runs out of memory."""
+    monkeypatch.setattr(parallel, "_look", ended)
+    with decode(made_files(tmp_path, 5), jobs=2) as decoding, pytest.raises(OtelEtwError, match="has ended"):
+        list(decoding)

@@ -125,8 +125,8 @@ def _messages() -> Iterable[bytes]:
 
 
 _ODD_LENGTH = re.compile(rb"\xff(?:[\x00-\x15]\x00|[\xfd-\xff]\xff)", re.DOTALL)
-"""May be a match length that no compressor writes for records (of 65,536 bytes and more, or in a longer form than
-it needs): pyfwnt, which counts in 16 bits, reads those in its own way."""
+"""May be a match length that no compressor writes for records (from 65,536 bytes on, or in too long a form):
+pyfwnt, which counts in 16 bits, reads those in its own way."""
 
 Target = Callable[[bytes], None]
 

@@ -31,6 +31,7 @@ _PARTITION_KEYS = ("date", "service", "provider")
 _PROVIDER_EVENTS = "event_header"
 """How ``kind`` begins for events of providers, as opposed to records of the kernel and the recorder."""
 
+_PACKED = (".gz", ".zst", ".zip")
 _OTHER_NAMES = {"metrics": "metric_points"}
 
 
@@ -216,7 +217,10 @@ def _target(output: str, format_name: str | None, partition_by: tuple[str, ...])
             raise click.UsageError("otlp-proto is nothing for a terminal: name a file")
         return Target(FORMATS[format_name])
     path = Path(output)
-    told = None if path.is_dir() or output.endswith(("/", os.sep)) else format_of(output)
+    is_directory = path.is_dir() or output.endswith(("/", os.sep))
+    told = None if is_directory else format_of(output)
+    if told is None and path.suffix.lower() in _PACKED and not is_directory:
+        raise click.UsageError(f"{output}: packed files are not written; name a file without {path.suffix}")
     format_ = FORMATS[format_name] if format_name else told or PARQUET
     if told is not None and not format_.accepts(output):
         raise click.UsageError(f"{output} has the extension of {told.name}, not of {format_.name}")
@@ -230,7 +234,7 @@ def _say(summary: Summary, passed_over: int, target: Target, seconds: float) -> 
     if passed_over:
         events = counted(passed_over, "event")
         warn(f"{events} with no form in OTLP left out (--events-as-logs makes log records of them)")
-    rows = [f"{count:,} {table}" for table, count in summary.rows.items() if count]
+    rows = [counted(count, table.removesuffix("s")) for table, count in summary.rows.items() if count]
     if not rows:
         warn("nothing to export: no event fits")
         return

@@ -15,7 +15,6 @@ from otel_etw.cli.reading import FileEvent
 from otel_etw.cli.running import warn
 from otel_etw.cli.selection import Selection
 from otel_etw.cli.showing import Output, ShowOptions
-from otel_etw.etl.damage import DamageKind
 from otel_etw.etl.event import Event
 from otel_etw.etl.finding import files_below, has_wildcards, matching
 from otel_etw.etl.following import FollowedFile, Following
@@ -102,7 +101,7 @@ class _Paths:
         """An event that was just delivered could not be decoded completely."""
         if problems:
             file = next(file for file in self._following.files if file.path == label or not label)
-            file.damage.add(DamageKind.EVENT, event.offset, event.buffer, "; ".join(problems))
+            file.note_problems(event, "; ".join(problems))
 
     def say_what_is_missing(self) -> bool:
         """On stderr, one line for each file of which not everything was shown; whether there is one."""

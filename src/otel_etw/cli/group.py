@@ -49,5 +49,7 @@ def cli() -> None:
       otel-etw demo                          see all of it work, in seconds
       otel-etw view app.etl                  logs, spans and events by time, metrics summed up
       otel-etw info app.etl                  recorder, contents, losses, damage
+      otel-etw sql app.etl "FROM logs"       its tables, asked in SQL
+      otel-etw export app.etl -o tables/     its tables as files
       otel-etw guid MyCompany_MyApp          its GUID, and how to record it on Windows
     """

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, final
 
 from otel_etw.cli.progress import Progress
 from otel_etw.cli.running import warn
+from otel_etw.etl.buffers import Buffer, skip_reporter
 from otel_etw.etl.damage import DamageKind
 from otel_etw.etl.event import Event
 from otel_etw.etl.inputs import expand, open_input
+from otel_etw.etl.layout import BUFFER_HEADER_BYTES
 from otel_etw.etl.reader import Trace
 from otel_etw.tables.report import FileReport, Report
 
@@ -97,17 +99,21 @@ class Traces:
         """An event that was just delivered could not be decoded completely."""
         if not problems:
             return
-        file = next(file for file in self.report.files if file.path == label or not label)
-        file.damage.add(DamageKind.EVENT, self._offset(event), event.buffer, "; ".join(problems))
+        number = next(n for n, file in enumerate(self.report.files) if file.path == label or not label)
+        report = skip_reporter(self._buffer(number, event), self.report.files[number].damage)
+        report(DamageKind.EVENT, event.offset - BUFFER_HEADER_BYTES, "; ".join(problems))
 
     def say_what_is_missing(self) -> None:
         """On stderr, one line for each file of which not everything is there."""
         for line in (*self._notes, *self.report.lines()):
             warn(line)
 
-    def _offset(self, event: Event) -> int:
-        """Where the event is in its file; in a compressed buffer the place of that."""
-        for buffer in self._batch.lanes.buffers if self._batch is not None else ():
-            if buffer.index == event.buffer:
-                return buffer.file_offset + (0 if buffer.is_compressed else event.offset)
-        return event.offset
+    def _buffer(self, number: int, event: Event) -> Buffer:
+        """The buffer of file ``number`` that the event, of the present batch, was in."""
+        assert self._batch is not None  # noqa: S101 - told to the type checker
+        lanes = self._batch.lanes
+        return next(
+            buffer
+            for buffer, file in zip(lanes.buffers, lanes.file.tolist(), strict=True)
+            if buffer.index == event.buffer and file == number
+        )

@@ -160,6 +160,8 @@ def _names_a_file(argument: str) -> bool:
 
 def _typed_query(files: tuple[str, ...], query: str | None, *, needed: bool) -> str | None:
     """``query``, or else what standard input has; ``None`` asks for the prompt, or for nothing."""
+    if query is not None and not query.strip():
+        raise click.UsageError("the query is empty")
     if query is not None or not needed:
         return query
     if "-" in files:
@@ -200,7 +202,7 @@ def _save(loaded: Loaded, path: Path, overwrite: bool) -> None:
 
     with Progress("saving", lambda: loaded.fraction):
         rows = save_tables(loaded.steps(), path, overwrite=overwrite)
-    warn(f"{', '.join(f'{count:,} {table}' for table, count in rows.items())} to {path}")
+    warn(f"{', '.join(counted(count, table.removesuffix('s')) for table, count in rows.items())} to {path}")
 
 
 def _bar_remover(progress: Progress) -> Callable[[], None]:

@@ -23,7 +23,7 @@ from otel_etw.cli.sql_output import Shape, show
 from otel_etw.cli.sql_schema import schema_lines
 from otel_etw.cli.sql_text import is_complete
 from otel_etw.errors import OtelEtwError
-from otel_etw.outputs.numbers import duration_text
+from otel_etw.outputs.numbers import counted, duration_text
 from otel_etw.outputs.sql import Database
 from otel_etw.outputs.terminal import Screen
 from otel_etw.tables.schema import TABLES
@@ -113,7 +113,7 @@ class Prompt:
         width = max(map(len, TABLES))
         for table in TABLES:
             rows = self._loaded.rows_kept(table)
-            said = "not decoded yet" if rows is None else f"{rows:,} rows"
+            said = "not decoded yet" if rows is None else counted(rows, "row")
             self._screen.line((f"{table:<{width}}", ""), (f"  {said}", "dim"))
 
     def _schema(self, table: str) -> None:

@@ -324,7 +324,10 @@ def most_plain_bytes(compressed_bytes: int) -> int:
 
 
 def skip_reporter(buffer: Buffer, report: DamageReport) -> OnSkip:
-    """What a walk over the records of ``buffer`` calls for what it skips: into ``report``, with its place."""
+    """What a walk over the records of ``buffer`` calls for what it skips: into ``report``, with its place.
+
+    Of events that were not skipped, but could not be decoded, too.
+    """
 
     def on_skip(kind: DamageKind, pos: int, why: str) -> None:
         if kind is DamageKind.RECORD:

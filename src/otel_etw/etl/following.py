@@ -168,6 +168,11 @@ class FollowedFile:
             self._file = file
             yield from file.new_events(file_order=self._file_order)
 
+    def note_problems(self, event: Event, why: str) -> None:
+        """An event that was just delivered could not be decoded completely."""
+        if self._file is not None:
+            self._file.note_problems(event, why)
+
     def has_ended(self) -> bool:
         """Whether the recording is finished, and no other file has followed it for a moment."""
         if self._file is None or not self._file.has_ended:

@@ -96,6 +96,7 @@ class GrowingFile:
         self._tail: Buffer | None = None  # sequential: the last buffer there is
         self._places: dict[int, _Place] = {}
         self._first_raws: dict[int, int] = {}
+        self._looked_at: dict[int, Buffer] = {}
         self._newest: Buffer | None = None
         self._oldest: Buffer | None = None
         self._last_sequence = 0
@@ -143,6 +144,11 @@ class GrowingFile:
             return
         yield from self._merged(parts)
 
+    def note_problems(self, event: Event, why: str) -> None:
+        """An event that was just delivered could not be decoded completely."""
+        report = skip_reporter(self._looked_at[event.buffer], self.damage)
+        report(DamageKind.EVENT, event.offset - BUFFER_HEADER_BYTES, why)
+
     def final_damage(self) -> DamageReport:
         """All that was wrong, what the last look found at the end of the file included."""
         for entry in self._at_end.entries:
@@ -153,7 +159,7 @@ class GrowingFile:
 
     def _look(self) -> list[_Part]:
         self._at_end = DamageReport()
-        self._first_raws = {}
+        self._first_raws, self._looked_at = {}, {}
         parts = self._look_around() if self.is_circular else self._look_behind()
         newest = self._newest if self.is_circular else self._tail
         marked = newest is not None and newest.flags & BufferFlag.FLUSH_MARKER
@@ -258,6 +264,7 @@ class GrowingFile:
 
     def _part(self, buffer: Buffer, start: int) -> _Part:
         self._places.setdefault(buffer.index, _Place(buffer.sequence_number, start))
+        self._looked_at[buffer.index] = buffer
         return _Part(self._first_raw(buffer, start), buffer, start)
 
     def _first_raw(self, buffer: Buffer, start: int) -> int:
@@ -362,7 +369,10 @@ class GrowingFile:
 
 
 class _ReportOfMany(DamageReport):
-    """The report of many looks at a file: of each place what was found there first."""
+    """The report of many looks at a file: of each place what was found there first.
+
+    Events are delivered once, and each has a place of its own or shares that of its buffer with others.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -370,7 +380,9 @@ class _ReportOfMany(DamageReport):
 
     def add(self, kind: DamageKind, offset: int, buffer: int, why: str) -> None:
         """Count one place, if it is another one than all before."""
-        if (kind, offset) not in self._known and len(self._known) < _MOST_REPORTED:
+        if kind is DamageKind.EVENT:
+            super().add(kind, offset, buffer, why)
+        elif (kind, offset) not in self._known and len(self._known) < _MOST_REPORTED:
             self._known.add((kind, offset))
             super().add(kind, offset, buffer, why)
 

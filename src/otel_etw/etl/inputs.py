@@ -185,7 +185,7 @@ def _traces(file: IO[bytes], path: str, notes: list[str]) -> list[Member]:
         what = _listed(left_out) if left_out else problem or "no files"
         raise TraceFileError(f"expected a trace in the archive, found none: {what}", where=path)
     if left_out:
-        notes.append(f"{path}: left out {_listed(left_out)}")
+        notes.append(f"{path}: left out: {_listed(left_out)}")
     return found
 
 

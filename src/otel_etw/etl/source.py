@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -144,7 +145,6 @@ class Source:
 
 def _announce(fd: int, offsets: Sequence[int], size_bytes: int) -> None:
     """Let the system fetch all of it side by side, where it takes such hints."""
-    if not hasattr(os, "posix_fadvise"):
-        return
-    for offset in offsets:
-        os.posix_fadvise(fd, offset, size_bytes, os.POSIX_FADV_WILLNEED)
+    if sys.platform == "linux":
+        for offset in offsets:
+            os.posix_fadvise(fd, offset, size_bytes, os.POSIX_FADV_WILLNEED)

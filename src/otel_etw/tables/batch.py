@@ -357,5 +357,6 @@ def _chains(batch: EventBatch, rows: np.ndarray) -> _Items:
         if not going.any():
             break
     is_odd |= going
+    is_odd |= seen == 2  # traits alone: no form says whose they are
     end[seen & 1 == 0] = 0
     return _Items(at, start, end, related, stack, is_odd)

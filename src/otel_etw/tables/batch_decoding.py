@@ -33,6 +33,8 @@ _METRICS_GUID = np.frombuffer(METRICS_PROVIDER_ID.bytes_le, "<u8")
 _MESSAGEPACK = 100 | 1 << 16
 """Id and version of events that may hold MessagePack."""
 _MANIFEST_ID = 0xFFFE
+_MOST_LEAVES = 200_000
+"""Of all plans that are kept. A leaf takes half a kilobyte, and two bytes of a hostile file."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class BatchDecoder:
         self._wanted = wanted
         self._forms: Forms | None = None
         self._plans: list[Plan] = []
+        self._leaves = 0
         self._sets = ShapeSets()
 
     def decode(self, batch: EventBatch) -> Tables:
@@ -81,9 +84,12 @@ class BatchDecoder:
         batch.places  # noqa: B018 - this is where new forms are met
         if batch.forms is not self._forms:
             self._forms, self._plans, self._sets = batch.forms, [], ShapeSets()
+            self._leaves = 0
         context = batch.traces[0].context
         for description in batch.forms.descriptions[len(self._plans) :]:
-            self._plans.append(plan_of(description, context))
+            plan = plan_of(description, context)
+            self._leaves += len(plan.leaves or ())
+            self._plans.append(plan if self._leaves <= _MOST_LEAVES else plan.for_plain_way())
         return self._plans
 
 

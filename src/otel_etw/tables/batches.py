@@ -29,6 +29,8 @@ _GROWTH = 4
 _FEWEST_BYTES = 4 * 1024
 _KEPT_BYTES = 64 * 1024 * 1024
 """Of buffers that had to be decompressed before their turn."""
+_MOST_DESCRIBING_BYTES = 2 * 1024 * 1024
+"""Of metadata in the forms that are known: what is made of it takes a hundred times as much."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Reading:
     _looked_through: set[int] = field(default_factory=set)
     _plain: dict[tuple[int, int], bytes] = field(default_factory=dict)
     _plain_bytes: int = 0
+    _forms_counted: int = 0
+    _describing_bytes: int = 0
 
     def __post_init__(self) -> None:
         if not self.reports:
@@ -72,11 +76,19 @@ class Reading:
         lanes = chunk.lanes()
         first_raw = [trace.header.first_timestamp_raw for trace in self.traces]
         records = walk_all(chunk, lanes, first_raw)
-        if self.forms.is_full:
-            self.forms = Forms()
+        self._renew_forms()
         batch = EventBatch(chunk, lanes, records, self.traces, self.forms)
         self._meet_manifests(batch)
         return batch
+
+    def _renew_forms(self) -> None:
+        """Forget the forms if there are more, or larger ones, than real files have."""
+        new = self.forms.descriptions[self._forms_counted :]
+        self._forms_counted += len(new)
+        self._describing_bytes += sum(len(description.metadata or b"") for description in new)
+        if self.forms.is_full or self._describing_bytes > _MOST_DESCRIBING_BYTES:
+            self.forms = Forms()
+            self._forms_counted = self._describing_bytes = 0
 
     def take_back(self) -> None:
         """The last batch goes to nobody: its memory is the next one's, so that those before it stay valid."""

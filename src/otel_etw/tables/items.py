@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from otel_etw.errors import DecodeError, MissingExtraError
+from otel_etw.errors import DecodeError
 from otel_etw.layouts.common_schema import decode_log, decode_span
 from otel_etw.layouts.etw_records import log_of_record
 from otel_etw.layouts.foreign import messagepack, tlv
@@ -213,7 +213,7 @@ def _looks_like_messagepack(event: Event) -> bool:
 def _messagepack_items(event: Event, file: str) -> list[Item]:
     try:
         contents = messagepack.decode_messagepack(event.payload, event.timestamp_ns, event.descriptor.opcode)
-    except (DecodeError, MissingExtraError) as problem:
+    except DecodeError as problem:
         return [Item(event, None, (*event.problems, str(problem)), file)]
     # What a manifest of the provider makes of these bytes does not matter, nor that it did not succeed.
     return [Item(event, content, (), file) for content in contents] or [Item(event, None, (), file)]

@@ -12,11 +12,13 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from otel_etw.errors import OtelEtwError, TraceFileError
 from otel_etw.etl.buffers import Buffer
 from otel_etw.etl.damage import DamageReport
 from otel_etw.etl.reader import Trace, open_etl
@@ -34,8 +36,8 @@ _LOOKED_AT_BYTES = 16 * 1024 * 1024
 class Task:
     """What all processes are told at their start."""
 
-    files: tuple[tuple[str, str], ...]
-    """Where each file can be opened, and what it is called."""
+    files: tuple[tuple[str, str, tuple[int, int]], ...]
+    """Where each file can be opened, what it is called, and which recording has to be in it."""
     wanted: Wanted
     selection: Selection
     by_time: bool
@@ -61,13 +63,14 @@ def decode_in_processes(
 ) -> Iterator[Tables]:
     """The tables of ``traces``, slab after slab; damage goes into the reports of ``reading``.
 
-    Each trace has to have a ``file_path``.
+    Each trace has to have a ``file_path``. Raises ``OSError`` or :class:`.TraceFileError` for one that has
+    gone or is another by now, :class:`.OtelEtwError` for a process that was ended.
     """
     found = [
         (number, list(buffers(trace, report)))
         for number, (trace, report) in enumerate(zip(traces, reading.reports, strict=True))
     ]
-    files = tuple((trace.file_path or trace.path, trace.path) for trace in traces)
+    files = tuple((trace.file_path or trace.path, trace.path, _recording(trace)) for trace in traces)
     task = Task(files, wanted, selection, order == "time")
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(task,))
@@ -92,6 +95,8 @@ def decode_in_processes(
                 report.merge(more)
             reading.done_buffers += 1
             yield {table: _read_batch(buffer) for table, buffer in made.tables.items()}
+    except BrokenProcessPool as error:
+        raise OtelEtwError(f"a decoding process has ended, maybe for lack of memory: {error}") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -139,9 +144,7 @@ class _Process:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.traces = [open_etl(path) for path, _ in task.files]
-        for trace, (_, label) in zip(self.traces, task.files, strict=True):
-            trace.path = label
+        self.traces = [_opened(*file) for file in task.files]
         self.reading = Reading(self.traces, looks_ahead=False)
         self.decoder = BatchDecoder(task.wanted)
         self._has_manifests = False
@@ -160,17 +163,36 @@ class _Process:
         return self.reading.reports
 
 
+def _recording(trace: Trace) -> tuple[int, int]:
+    """What tells one recording from another that has taken its place."""
+    return trace.header.start_time_filetime, trace.header.first_timestamp_raw
+
+
+def _opened(path: str, label: str, recording: tuple[int, int]) -> Trace:
+    trace = open_etl(path)
+    trace.path = label
+    if _recording(trace) != recording:
+        trace.close()
+        raise TraceFileError("expected the trace that was opened, found another by now", where=label)
+    return trace
+
+
+_task: Task | None = None
 _process: _Process | None = None
 
 
 def _start(task: Task) -> None:
-    global _process
-    _process = _Process(task)
+    global _task
+    _task = task
 
 
 def _started() -> _Process:
+    """Opens the files in the first call, whose errors go to who waits for it, unlike those of a start."""
+    global _process
     if _process is None:
-        raise RuntimeError("the process was not started by the pool")
+        if _task is None:
+            raise RuntimeError("the process was not started by the pool")
+        _process = _Process(_task)
     return _process
 
 

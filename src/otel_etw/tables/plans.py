@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from otel_etw.errors import DecodeError
@@ -118,6 +118,10 @@ class Plan:
     may_be_signal: bool
     is_intact: bool = field(default=True)
     """Whether traits and metadata are as they should be; else each event says what is wrong with them."""
+
+    def for_plain_way(self) -> Plan:
+        """The same with all events going to the plain decoder, which takes little memory."""
+        return replace(self, leaves=None, fields=None, log=None, span=None)
 
 
 def plan_of(description: Description, context: TraceContext) -> Plan:
