@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_etw.outputs.export.driver import Summary, Target
     from otel_etw.outputs.export.formats import Format
 
-_BATCH_BYTES = 4 * 1024 * 1024
+_BATCH_BYTES = 2 * 1024 * 1024
 """Of raw records, decoded at a time: writers hold memory of their own."""
 _FORMATS = ("parquet", "csv", "jsonl", "otlp-json", "otlp-proto")
 _TABLES = ("logs", "spans", "metric_points", "events")
