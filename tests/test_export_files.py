@@ -68,7 +68,9 @@ def test_duckdb_and_polars_read_the_parquet(tmp_path: Path) -> None:
         f"SELECT attributes->>'user' AS u, attributes->'map'->'x'->>'y' AS y, epoch_ns(time) AS t "
         f"FROM '{logs.as_posix()}' WHERE event_id = 42"
     ).fetchall()
-    assert found == [("ann", "-1", T0)]
+    # Times with a zone are microseconds before DuckDB 2.0.
+    step_ns = 1 if int(duckdb.__version__.partition(".")[0]) >= 2 else 1000
+    assert found == [("ann", "-1", T0 // step_ns * step_ns)]
     frame = pl.read_parquet(logs)
     assert frame["time"].dt.timestamp("ns").to_list() == [row["time"] for row in LOG_ROWS]
     assert frame["body"].to_list() == [row["body"] for row in LOG_ROWS]
