@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import math
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,9 @@ def test_large_steps_are_mixed_in_slices_without_losing_the_order(tmp_path: Path
     assert [line.get("body", line.get("name")) for line in lines] == [str(i // 2) for i in range(20_000)]
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+# The standard library's reader takes no NUL before Python 3.11.
+UNREADABLE = "" if sys.version_info >= (3, 11) else "\0"
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=UNREADABLE), max_size=12)
 
 
 @settings(max_examples=60, deadline=None)
