@@ -32,7 +32,6 @@ TABLE_OF_SIGNAL = {"logs": LOGS, "spans": SPANS, "metrics": METRIC_POINTS, "even
 _METRICS_GUID = np.frombuffer(METRICS_PROVIDER_ID.bytes_le, "<u8")
 _MESSAGEPACK = 100 | 1 << 16
 """Id and version of events that may hold MessagePack."""
-_MANIFEST_ID = 0xFFFE
 _MOST_LEAVES = 200_000
 """Of all plans that are kept. A leaf takes half a kilobyte, and two bytes of a hostile file."""
 

@@ -147,8 +147,8 @@ def event_batches(
     """All records, by time over all ``traces`` (``order="time"``), or file after file as stored (``"file"``).
 
     A batch is valid until the next one is asked for (or so many more, as ``reading.memories`` has it): its
-    memory is used again. The first is small, and each
-    may be four times as large as the one before, up to ``batch_bytes``.
+    memory is used again. The first is small, and each may be four times as large as the one before, up to
+    ``batch_bytes``.
     """
     from otel_etw.tables.time_merge import in_time_order
 
