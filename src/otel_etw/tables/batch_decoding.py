@@ -16,7 +16,7 @@ from otel_etw.tables.builders import batch_of_rows, empty_batch
 from otel_etw.tables.event_columns import SIGNAL_NUMBERS, Described, event_rows
 from otel_etw.tables.field_places import FieldPlaces, locate
 from otel_etw.tables.forms import Forms
-from otel_etw.tables.item_columns import Candidates, Made, logs, spans, type_names
+from otel_etw.tables.item_columns import Candidates, Later, Made, logs, spans, type_names
 from otel_etw.tables.items import Item, items_of, log_of_event
 from otel_etw.tables.json_columns import Events
 from otel_etw.tables.plain_rows import ROWS, Row, event_row
@@ -76,7 +76,7 @@ class BatchDecoder:
         return made
 
     def prepared(self, batch: EventBatch) -> OneBatch:
-        """The decoding of one batch, to be done by any thread; batches are prepared by one thread in turn."""
+        """The decoding of one batch, begun; one thread does that for batch after batch."""
         return OneBatch(batch, self._wanted, self._plans_of(batch), self._sets)
 
     def _plans_of(self, batch: EventBatch) -> Sequence[Plan]:
@@ -93,7 +93,11 @@ class BatchDecoder:
 
 
 class OneBatch:
-    """The decoding of one batch: first :meth:`tables`, and where its reports may be touched :meth:`tell`."""
+    """The decoding of one batch.
+
+    What numpy does is done when this is made; :meth:`tables` is Arrow's work for the most part, and for any
+    thread; :meth:`tell` is for the one that may touch the reports.
+    """
 
     def __init__(self, batch: EventBatch, wanted: Wanted, plans: Sequence[Plan], sets: ShapeSets) -> None:
         self._batch = batch
@@ -103,18 +107,21 @@ class OneBatch:
         self._parts = {table: _Parts() for table in wanted.tables}
         self._signals = np.zeros(len(batch), np.int8)
         self._notes: list[tuple[int, DamageKind, str]] = []
+        self._later: list[tuple[str, Later]] = []
+        self._candidates: Candidates | None = None
+        self._plain_rows, described = self._sorted_out()
+        if len(described):
+            self._candidates, unfit = self._located(described)
+            self._plain_rows = np.union1d(self._plain_rows, unfit)
+            self._plain_rows = np.union1d(self._plain_rows, self._items(self._candidates))
 
     def tables(self) -> Tables:
-        """All of it."""
-        plain, described = self._sorted_out()
-        candidates: Candidates | None = None
-        if len(described):
-            candidates, unfit = self._located(described)
-            plain = np.union1d(plain, unfit)
-            plain = np.union1d(plain, self._items(candidates))
-        self._plain(plain)
+        """All rows."""
+        for table, later in self._later:
+            self._add(table, later())
+        self._plain(self._plain_rows)
         if EVENTS in self._parts:
-            self._events(plain, candidates)
+            self._events(self._plain_rows, self._candidates)
         return {table: self._joined(table) for table in self._wanted.tables}
 
     # --- which way each event goes ---
@@ -176,14 +183,14 @@ class OneBatch:
         return Candidates(batch, rows, events), unfit
 
     def _items(self, candidates: Candidates) -> np.ndarray:
-        """Make log records and spans; the rows of events that may be items, but not for whole columns."""
+        """Begin log records and spans; the rows of events that may be items, but not for whole columns."""
         is_log, is_span = type_names(candidates)
         rows = candidates.rows
         self._signals[rows[is_log]] = SIGNAL_NUMBERS["logs"]
         self._signals[rows[is_span]] = SIGNAL_NUMBERS["spans"]
         for table, mask, make in ((LOGS, is_log, logs), (SPANS, is_span, spans)):
             if table in self._parts and mask.any():
-                self._add(table, make(candidates, np.flatnonzero(mask)))
+                self._later.append((table, make(candidates, np.flatnonzero(mask))))
         may_be = candidates.events.shapes.may_be_signal[candidates.events.shape]
         return rows[may_be & ~is_log & ~is_span]
 

@@ -21,7 +21,7 @@ from otel_etw.tables.report import FileReport, Report
 from otel_etw.tables.schema import TABLES
 from otel_etw.tables.selection import Selection
 
-_MOST_THREADS = 3
+_MOST_THREADS = 2
 """More would wait more than work: of the interpreter's own share of the work one thread does it at a time."""
 
 
@@ -67,8 +67,8 @@ def usable_cores() -> int:
 def decoded_ahead(batches: Iterator[EventBatch], decoder: BatchDecoder, threads: int) -> Iterator[Tables]:
     """The tables of ``batches`` in their order, made by so many threads while this one reads on.
 
-    Most of the work is done by numpy and Arrow, which let other threads work meanwhile. Each of ``batches``
-    has to be valid until so many more have been asked for.
+    What numpy does is done here, in many short steps; what is left to the threads are Arrow's few long ones,
+    during which others can work. Each of ``batches`` has to be valid until so many more have been asked for.
     """
     if threads < 2:
         yield from map(decoder.decode, batches)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from otel_etw.etl.layout import BUFFER_HEADER_BYTES
 from otel_etw.tables import kinds
 from otel_etw.tables.batch import EventBatch
-from otel_etw.tables.json_columns import Events, json_column
+from otel_etw.tables.json_columns import Events, JsonColumn
 from otel_etw.tables.schema import EVENTS, JSON_TYPE, SCHEMAS, TIME_TYPE
 from otel_etw.tables.tail_columns import file_column, id_columns, names_column, record_batch, times_column
 
@@ -149,7 +149,7 @@ class _Columns:
         position = np.searchsorted(self._rows, described.rows)
         position = np.minimum(position, len(self._rows) - 1)
         wanted = np.flatnonzero(self._rows[position] == described.rows)
-        column, odd = json_column(described.events, wanted, described.events.shapes.fields)
+        column, odd = JsonColumn(described.events, wanted, described.events.shapes.fields).array()
         self._odd |= {int(described.rows[wanted[row]]) for row in odd}
         return pa.ExtensionArray.from_storage(
             JSON_TYPE, _spread(column.storage, position[wanted], len(self._rows))

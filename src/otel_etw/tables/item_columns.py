@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +14,15 @@ import pyarrow.compute as pc
 from otel_etw.layouts.common_schema import names
 from otel_etw.layouts.common_schema.parts import id_in
 from otel_etw.tables.batch import EventBatch
-from otel_etw.tables.json_columns import Events, json_column
+from otel_etw.tables.json_columns import Events, JsonColumn
 from otel_etw.tables.schema import LOGS, SCHEMAS, SPANS, TIME_TYPE
 from otel_etw.tables.tail_columns import file_column, id_columns, names_column, record_batch, times_column
 from otel_etw.tables.texts import as_text
 from otel_etw.tables.times import parse_times
 from otel_etw.tables.values import gathered, numbers
 
+Column: TypeAlias = "pa.Array | Callable[[], pa.Array]"
+"""A column, or what makes it."""
 _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
 
@@ -54,54 +59,51 @@ def type_names(candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
     return answers[0], answers[1]
 
 
-def logs(candidates: Candidates, which: np.ndarray) -> Made:
-    """The rows of ``logs`` of those candidates."""
+Later = Callable[[], Made]
+"""Makes the rows; by Arrow for the most part, and so to be done by a thread while others go on."""
+
+
+def logs(candidates: Candidates, which: np.ndarray) -> Later:
+    """The rows of ``logs`` of those candidates: what numpy can do is done now."""
     fields = _Fields(candidates, which, of_spans=False)
     batch, rows = candidates.batch, candidates.rows.take(which)
     observed = batch.time_ns.take(rows)
-    body = fields.text("body")
-    columns = {
+    columns: dict[str, Column] = {
         "time": times_column(fields.time("time", observed), TIME_TYPE),
         "observed_time": times_column(observed, TIME_TYPE),
         "severity_number": fields.number("severityNumber", pa.int32()),
-        "severity_text": fields.text("severityText"),
-        "body": body,
-        "body_type": _body_types(body),
-        "event_name": fields.text("name"),
+        "severity_text": lambda: fields.text("severityText"),
+        "body": lambda: fields.text("body"),
+        "body_type": fields.there("body", "string"),
+        "event_name": lambda: fields.text("name"),
         "event_id": fields.number("eventId", pa.int64()),
         **fields.common(),
     }
-    return fields.made(LOGS, columns)
+    return partial(fields.made, LOGS, columns)
 
 
-def _body_types(body: pa.StringArray) -> pa.DictionaryArray:
-    if body.null_count:
-        return names_column(body.is_null().to_numpy(zero_copy_only=False).astype(np.int32), ["string", None])
-    return names_column(np.zeros(len(body), np.int32), ["string"])
-
-
-def spans(candidates: Candidates, which: np.ndarray) -> Made:
-    """The rows of ``spans`` of those candidates."""
+def spans(candidates: Candidates, which: np.ndarray) -> Later:
+    """The rows of ``spans`` of those candidates, in the same way."""
     fields = _Fields(candidates, which, of_spans=True)
     batch, rows = candidates.batch, candidates.rows.take(which)
     end = fields.time("time", batch.time_ns.take(rows))
     start = fields.time("startTime", end)
     success = fields.number("success", pa.bool_())
     failed = pc.fill_null(pc.invert(success), False).to_numpy(zero_copy_only=False)
-    columns = {
+    columns: dict[str, Column] = {
         "time": times_column(end, TIME_TYPE),
         "start_time": times_column(start, TIME_TYPE),
         "end_time": times_column(end, TIME_TYPE),
         "duration_ns": _durations(start, end),
-        "name": pc.fill_null(fields.text("name"), ""),
+        "name": lambda: pc.fill_null(fields.text("name"), ""),
         "kind": fields.span_kind(),
-        "parent_span_id": fields.id("parentId"),
+        "parent_span_id": lambda: fields.id("parentId"),
         "status": names_column(failed.astype(np.int32), [None, "error"]),
-        "status_message": fields.text("statusMessage"),
+        "status_message": lambda: fields.text("statusMessage"),
         "success": success,
         **fields.common(),
     }
-    return fields.made(SPANS, columns)
+    return partial(fields.made, SPANS, columns)
 
 
 def _durations(start: np.ndarray, end: np.ndarray) -> pa.Array:
@@ -195,19 +197,23 @@ class _Fields:
             inverse, [None if number < 0 else names.span_kind(number) for number in distinct.tolist()]
         )
 
-    def common(self) -> dict[str, pa.Array]:
+    def there(self, name: str, word: str) -> pa.DictionaryArray:
+        """A word where the field is there."""
+        _, there = self._leaf(name)
+        return names_column((~there).astype(np.int32), [word, None])
+
+    def common(self) -> dict[str, Column]:
         """What logs and spans have in common."""
         candidates, rows = self._candidates, self._rows
         batch, plans = candidates.batch, self._shapes.plans
         tables = self._shapes.span_attributes if self._of_spans else self._shapes.log_attributes
-        attributes, odd = json_column(candidates.events, self._which, tables)
-        self._odd |= odd
+        attributes = JsonColumn(candidates.events, self._which, tables)
         return {
-            "trace_id": self.id("traceId"),
-            "span_id": self.id("spanId"),
-            "attributes": attributes,
-            "service_name": self.text("role"),
-            "service_instance_id": self.text("roleInstance"),
+            "trace_id": lambda: self.id("traceId"),
+            "span_id": lambda: self.id("spanId"),
+            "attributes": lambda: self._json(attributes),
+            "service_name": lambda: self.text("role"),
+            "service_instance_id": lambda: self.text("roleInstance"),
             "etw_event": names_column(self._shape, [plan.event_name for plan in plans]),
             "provider": names_column(self._shape, [plan.provider for plan in plans]),
             "provider_id": names_column(self._shape, [plan.provider_id for plan in plans]),
@@ -217,9 +223,15 @@ class _Fields:
             "file": file_column(batch, rows),
         }
 
-    def made(self, table: str, columns: dict[str, pa.Array]) -> Made:
-        """The rows of ``table``."""
-        batch = record_batch(SCHEMAS[table], len(self._rows), columns)
+    def _json(self, column: JsonColumn) -> pa.Array:
+        array, odd = column.array()
+        self._odd |= odd
+        return array
+
+    def made(self, table: str, columns: dict[str, Column]) -> Made:
+        """The rows of ``table``, with the columns that are still to be made."""
+        arrays = {name: column() if callable(column) else column for name, column in columns.items()}
+        batch = record_batch(SCHEMAS[table], len(self._rows), arrays)
         return Made(batch, self._rows, frozenset(int(self._rows[row]) for row in self._odd))
 
 

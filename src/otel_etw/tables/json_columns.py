@@ -34,27 +34,16 @@ class Events:
     shapes: ShapeSet
 
 
-def json_column(events: Events, rows: np.ndarray, tables: JsonTables) -> tuple[pa.Array, set[int]]:
-    """The objects of the events ``rows``; and which had odd text, that is such as is no UTF-8.
+class JsonColumn:
+    """The objects of the events ``rows``: what is in them when this is made, their text when asked for."""
 
-    Those are positions in ``rows``.
-    """
-    column = _Column(events, rows, tables)
-    objects = column.objects()
-    if objects is None:
-        column.escape()
-        objects = column.objects(escaped=True)
-    return pa.ExtensionArray.from_storage(JSON_TYPE, objects), column.odd
-
-
-class _Column:
     def __init__(self, events: Events, rows: np.ndarray, tables: JsonTables) -> None:
         self._events = events
         self._rows = rows
         self._tables = tables
         self._shape = events.shape.take(rows)
         self._elements = np.empty((len(rows), tables.width), np.int32)
-        self.odd: set[int] = set()
+        self._odd: set[int] = set()
         constants = events.texts.constants(tables.constants)
         for position in range(tables.most + 1):
             self._elements[:, 2 * position] = constants.take(tables.constant_numbers[position]).take(
@@ -65,6 +54,14 @@ class _Column:
         first = events.texts.fields(rows)
         for position in range(tables.most):
             self._fill(position, first)
+
+    def array(self) -> tuple[pa.Array, set[int]]:
+        """The column; and which of the rows had odd text, that is such as is no UTF-8."""
+        objects = self._objects()
+        if objects is None:
+            self._escape()
+            objects = self._objects(escaped=True)
+        return pa.ExtensionArray.from_storage(JSON_TYPE, objects), self._odd
 
     def _fill(self, position: int, first: Elements) -> None:
         """Put the values at one position of all objects in; ``first`` are the elements of first leaves."""
@@ -94,7 +91,7 @@ class _Column:
             self._plain_specials += 2 * int((~np.isfinite(values)).sum())
         elif len(values) > MOST_SMALL and values.min() >= 0 and values.max() < MOST_SMALL:
             return texts.small_numbers().take(values)
-        return texts.added_array(digits(values))
+        return texts.added_later(lambda: digits(values), len(values))
 
     def _others(self, position: int, here: np.ndarray, shape: int) -> Elements:
         """The elements of values that the plain decoder makes."""
@@ -120,7 +117,7 @@ class _Column:
         value = decode_payload((field,), payload, self._events.shapes.pointer_bytes[shape]).values[0]
         return json_text(value_in(value) if is_attribute else value.value).encode()
 
-    def objects(self, *, escaped: bool = False) -> pa.StringArray | None:
+    def _objects(self, *, escaped: bool = False) -> pa.StringArray | None:
         """All objects; ``None`` if a text has to be escaped or is no UTF-8."""
         if not len(self._rows):
             return pa.array([], pa.string())
@@ -134,7 +131,7 @@ class _Column:
                 raise
             return None
 
-    def escape(self) -> None:
+    def _escape(self) -> None:
         """Replace the elements of texts that JSON needs escapes in, or that are no UTF-8."""
         texts = self._events.texts
         for position in range(self._tables.most):
@@ -150,7 +147,7 @@ class _Column:
                     text = value.decode()
                 except UnicodeDecodeError:
                     text = from_8bit(value)
-                    self.odd.add(int(here[row]))
+                    self._odd.add(int(here[row]))
                 replaced.append(json_text(text)[1:-1].encode())
             if wrong:
                 self._elements[here[wrong], 2 * position + 1] = texts.added(replaced)

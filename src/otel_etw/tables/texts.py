@@ -9,7 +9,8 @@ elements, so that a JSON object, too, is nothing but a row of elements taken one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,21 @@ Elements = np.ndarray
 """int32 numbers of elements."""
 
 
+class _Added(NamedTuple):
+    """Texts, one after the other, and how long each is."""
+
+    blob: bytes
+    lengths: np.ndarray
+
+
+def _made(array: pa.StringArray) -> _Added:
+    """The texts of an array without nulls."""
+    offsets = np.frombuffer(array.buffers()[1], np.int32, len(array) + 1, array.offset * 4)
+    data = array.buffers()[2]
+    blob = b"" if data is None else memoryview(data)[offsets[0] : offsets[-1]].tobytes()
+    return _Added(blob, np.diff(offsets))
+
+
 class Texts:
     """The fields of events (``places`` in the data of ``chunk``) and added texts, as elements."""
 
@@ -38,8 +54,7 @@ class Texts:
         np.add(places.start.T, places.length.T, out=offsets[:, :, 1])
         self._offsets = offsets.reshape(-1)
         self._first_added = len(self._offsets)
-        self._added: list[bytes] = []
-        self._added_lengths: list[np.ndarray] = []
+        self._added: list[_Added | Callable[[], pa.StringArray]] = []
         self._added_count = 0
         self._constants: dict[bytes, int] = {}
         self._small: Elements | None = None
@@ -67,20 +82,20 @@ class Texts:
         texts = list(texts)
         return self._add(b"".join(texts), np.array([len(text) for text in texts], np.int32))
 
-    def added_array(self, array: pa.StringArray) -> Elements:
-        """The same of an array without nulls that Arrow has made."""
-        offsets = np.frombuffer(array.buffers()[1], np.int32, len(array) + 1, array.offset * 4)
-        data = array.buffers()[2]
-        blob = b"" if data is None else memoryview(data)[offsets[0] : offsets[-1]].tobytes()
-        return self._add(blob, np.diff(offsets))
+    def added_later(self, make: Callable[[], pa.StringArray], count: int) -> Elements:
+        """The elements of so many texts without nulls, which are not made before something is taken."""
+        self._added.append(make)
+        return self._numbered(count)
 
     def _add(self, blob: bytes, lengths: np.ndarray) -> Elements:
+        self._added.append(_Added(blob, lengths.astype(np.int32)))
+        return self._numbered(len(lengths))
+
+    def _numbered(self, count: int) -> Elements:
         first = self._first_added + self._added_count
-        self._added.append(blob)
-        self._added_lengths.append(lengths.astype(np.int32))
-        self._added_count += len(lengths)
+        self._added_count += count
         self._array = None
-        return np.arange(first, first + len(lengths), dtype=np.int32)
+        return np.arange(first, first + count, dtype=np.int32)
 
     def take(self, elements: Elements, there: np.ndarray | None = None) -> pa.BinaryArray:
         """The elements as one array, null where ``there`` is false."""
@@ -90,13 +105,15 @@ class Texts:
         return self._array.take(pa.array(elements, pa.int32(), mask=mask))
 
     def _declared(self) -> pa.BinaryArray:
-        blob = b"".join(self._added)
+        added = [one if isinstance(one, _Added) else _made(one()) for one in self._added]
+        self._added[:] = added
+        blob = b"".join(one.blob for one in added)
         start = self._chunk.used_bytes
         data = self._chunk.data
         if start + len(blob) > len(data):
             data = np.concatenate([data[:start], np.empty(len(blob), np.uint8)])
         data[start : start + len(blob)] = np.frombuffer(blob, np.uint8)
-        lengths = np.concatenate([np.zeros(1, np.int32), *self._added_lengths])
+        lengths = np.concatenate([np.zeros(1, np.int32), *(one.lengths for one in added)])
         offsets = np.concatenate([self._offsets, np.cumsum(lengths, dtype=np.int32) + np.int32(start)])
         return pa.Array.from_buffers(
             pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)]
