@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 from etl_files import T0, buffer, event_record, trace_file
 from otel_etw.errors import DecodeError
-from otel_etw.etl import decompression, ntdll, xpress
+from otel_etw.etl import decompression, xpress
 from otel_etw.etl.buffers import plain_records
 from otel_etw.etl.damage import DamageReport
 from otel_etw.etl.layout import BUFFER_HEADER_BYTES
 from otel_etw.etl.reader import open_etl
+from otel_etw.windows import compression
 from shared_files import corpus
 from xpress_encoder import compress
 
@@ -60,7 +61,7 @@ def compiled() -> decompression.Attempt:
 def of_windows() -> decompression.Attempt:
     if os.name != "nt":
         pytest.skip("ntdll is Windows's")
-    return ntdll.decompressor()
+    return compression.decompressor()
 
 
 @pytest.fixture(params=[compiled, of_windows])
@@ -241,7 +242,7 @@ class FakeNtdll:
 def test_the_calls_of_windows_are_made_as_documented(
     use: Callable[[decompression.Attempt | None], Decompress],
 ) -> None:
-    attempt = ntdll.decompressor(FakeNtdll())
+    attempt = compression.decompressor(FakeNtdll())
     plain = b"abc" * 700
     assert attempt(compress(plain), len(plain)) == plain
     with pytest.raises(Exception, match="0xc0000242"):
@@ -250,7 +251,7 @@ def test_the_calls_of_windows_are_made_as_documented(
     for data in (compress(plain), compress(plain)[:50], b""):
         assert outcome(decompress, data, len(plain)) == outcome(xpress.decompress, data, len(plain))
     with pytest.raises(OSError, match="0xc000025f"):
-        ntdll.decompressor(FakeNtdll(status=0xC000025F))
+        compression.decompressor(FakeNtdll(status=0xC000025F))
 
 
 @given(st.binary(max_size=300), st.integers(0, 400))

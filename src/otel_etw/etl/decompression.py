@@ -95,8 +95,8 @@ def _of_windows() -> Attempt | None:
     if os.name != "nt":
         return None
     try:
-        from otel_etw.etl import ntdll
+        from otel_etw.windows import compression
 
-        return ntdll.decompressor()
+        return compression.decompressor()
     except (ImportError, OSError, AttributeError):
         return None

@@ -1,4 +1,4 @@
-"""Plain LZ77 XPRESS decompression by Windows itself. Imported on Windows only.
+"""Plain LZ77 XPRESS decompression by Windows itself.
 
 ``RtlDecompressBufferEx`` (ntdll, since Windows 8) takes COMPRESSION_FORMAT_XPRESS and a work space whose
 size ``RtlGetCompressionWorkSpaceSize`` states.  It returns STATUS_SUCCESS (0) and the bytes made, which are
@@ -12,6 +12,8 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
+from otel_etw.windows.libraries import library as system_library
+
 _FORMAT_XPRESS = 3
 
 
@@ -20,11 +22,11 @@ class _RefusedError(Exception):
 
 
 def decompressor(library: Any = None) -> Callable[[bytes, int], bytes]:
-    """The function that decompresses. OSError or AttributeError where Windows has it not.
+    """The function that decompresses. OSError or AttributeError where it is not to be had.
 
-    ``library`` is ntdll, loaded here unless it is given.
+    ``library`` is ntdll, opened here unless it is given.
     """
-    ntdll = library if library is not None else ctypes.WinDLL("ntdll")  # type: ignore[attr-defined,unused-ignore]
+    ntdll = library if library is not None else system_library("ntdll")
     work_bytes = _work_space_bytes(ntdll)
     decompress_ex = ntdll.RtlDecompressBufferEx
     decompress_ex.restype = ctypes.c_uint32
