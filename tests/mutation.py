@@ -35,9 +35,10 @@ from otel_etw.etl.event import Event
 from otel_etw.etl.reader import open_etl
 from otel_etw.loading import load
 from otel_etw.tables.batch_decoding import Wanted
-from otel_etw.tables.batches import Reading, event_batches
+from otel_etw.tables.batches import event_batches
 from otel_etw.tables.decoding import decode
 from otel_etw.tables.plain_decoding import plain_tables
+from otel_etw.tables.reading import Reading
 from otel_etw.tables.report import Report
 from otel_etw.tables.schema import EVENTS, JSON_TYPE, SCHEMAS, TABLES
 

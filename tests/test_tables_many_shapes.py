@@ -9,9 +9,11 @@ import pytest
 import etl_files
 import mutation
 from otel_etw.etl.reader import open_etl
-from otel_etw.tables import batch_decoding, batches
+from otel_etw.tables import batch_decoding
+from otel_etw.tables import reading as reading_module
 from otel_etw.tables.batch_decoding import BatchDecoder, Wanted
-from otel_etw.tables.batches import Reading, event_batches
+from otel_etw.tables.batches import event_batches
+from otel_etw.tables.reading import Reading
 from otel_etw.tables.schema import TABLES
 
 FIELDS = [(f"field{number}", 8) for number in range(20)]
@@ -32,7 +34,7 @@ def many_shapes(tmp_path: Path) -> Path:
 def test_what_is_remembered_of_shapes_is_bounded(many_shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the leaves of all plans, and by the metadata of all forms; the rows are the same."""
     monkeypatch.setattr(batch_decoding, "_MOST_LEAVES", 205)
-    monkeypatch.setattr(batches, "_MOST_DESCRIBING_BYTES", 8_000)
+    monkeypatch.setattr(reading_module, "_MOST_DESCRIBING_BYTES", 8_000)
     assert mutation.check(many_shapes) == "whole"
     forms = set()
     with open_etl(many_shapes) as trace:

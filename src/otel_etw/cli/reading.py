@@ -19,7 +19,7 @@ from otel_etw.tables.report import FileReport, Report
 
 if TYPE_CHECKING:
     from otel_etw.tables.batch import EventBatch
-    from otel_etw.tables.batches import Reading
+    from otel_etw.tables.reading import Reading
 
 FileEvent = tuple[str, Event]
 """An event and the name of the file it comes from (empty when there is only one)."""
@@ -84,7 +84,8 @@ class Traces:
         ``looks_ahead`` is for all of a file to be searched for manifests when there may be use for them.
         """
         # Imported here: it loads numpy, which neither --help nor --follow needs.
-        from otel_etw.tables.batches import Reading, event_batches
+        from otel_etw.tables.batches import event_batches
+        from otel_etw.tables.reading import Reading
 
         self._reading = Reading(self.traces, looks_ahead=looks_ahead)
         for file, report in zip(self.report.files, self._reading.reports, strict=True):

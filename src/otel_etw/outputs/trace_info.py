@@ -15,7 +15,7 @@ from otel_etw.etl.reader import Trace
 from otel_etw.etl.walking import RecordKind
 from otel_etw.layouts.otlp_metrics.counting import count_points
 from otel_etw.outputs.numbers import iso_time
-from otel_etw.tables.batches import Reading, event_batches
+from otel_etw.tables.batches import event_batches
 from otel_etw.tables.classes import all_alike, is_of_kind
 from otel_etw.tables.items import (
     LOGS,
@@ -26,6 +26,7 @@ from otel_etw.tables.items import (
     items_of,
     possible_signals,
 )
+from otel_etw.tables.reading import Reading
 from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID
 
 MAX_DIFFERENT = 20_000

@@ -16,7 +16,8 @@ from otel_etw.etl.inputs import expand, open_input
 from otel_etw.etl.reader import Trace
 from otel_etw.tables.batch import EventBatch
 from otel_etw.tables.batch_decoding import BatchDecoder, OneBatch, Tables, Wanted
-from otel_etw.tables.batches import BATCH_BYTES, Reading, event_batches
+from otel_etw.tables.batches import BATCH_BYTES, event_batches
+from otel_etw.tables.reading import Reading
 from otel_etw.tables.report import FileReport, Report
 from otel_etw.tables.schema import TABLES
 from otel_etw.tables.selection import Selection

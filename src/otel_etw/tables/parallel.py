@@ -23,7 +23,7 @@ from otel_etw.etl.buffers import Buffer
 from otel_etw.etl.damage import DamageReport
 from otel_etw.etl.reader import Trace, open_etl
 from otel_etw.tables.batch_decoding import BatchDecoder, Tables, Wanted
-from otel_etw.tables.batches import Reading, room_bytes
+from otel_etw.tables.reading import Reading, room_bytes
 from otel_etw.tables.selection import Selection
 from otel_etw.tables.slabs import Manifest, Slab, Span, batch_of, slabs_by_file, slabs_by_time, spans_of
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from otel_etw.etl.buffers import Buffer
 from otel_etw.tables.batch import EventBatch
-from otel_etw.tables.batches import Reading, add_runs, manifest_events, room_bytes
+from otel_etw.tables.reading import Reading, add_runs, manifest_events, room_bytes
 from otel_etw.tables.time_merge import Limit, key_of, ordered
 
 _EARLIEST = -(1 << 63)

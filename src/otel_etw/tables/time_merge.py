@@ -21,7 +21,7 @@ from otel_etw.etl.buffer_index import BufferIndex
 from otel_etw.etl.damage import DamageReport
 from otel_etw.etl.reader import Trace
 from otel_etw.tables.batch import EventBatch, unix_nano
-from otel_etw.tables.batches import Reading, add_runs, room_bytes
+from otel_etw.tables.reading import Reading, add_runs, room_bytes
 
 _CACHE_BYTES = 64 * 1024 * 1024
 
