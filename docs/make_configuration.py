@@ -24,7 +24,9 @@ the default is used; the application never fails for it.
 
 TAIL = f"""
 *handler* is `EtwHandler`; *the shared session* is the one of all exporters, processors and handlers that were
-given no `session`. It is made for the first of them, so the values of that moment count.
+given no `session`. It is made for the first of them, so the values of that moment count. On Windows there
+is one only if `OTEL_EXPORTER_ETW_FILE` is set; without it events go to ETW itself, for whatever sessions
+listen on the machine, and what is said here of files counts for nothing.
 
 `{INTERNAL_METRICS_VARIABLE}` is the SDK's own variable: if it is `true`, exporters, processors
 and handlers publish metrics about themselves (`otel.sdk.exporter.*`, `otel.sdk.processor.*`) through the

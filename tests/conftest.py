@@ -7,6 +7,10 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+from etw_double import etw_double
+
+__all__ = ["etw_double"]
+
 settings.register_profile("otel_etw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("otel_etw")
 

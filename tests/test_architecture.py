@@ -92,8 +92,8 @@ THIRD_PARTY: dict[str, set[str]] = {
 }
 
 PURE_TRACE_MODULES = {
-    *("clock", "context", "damage", "event", "kernel_names", "layout", "manifest_events"),
-    *("records", "trace_header", "user_data", "walking", "xpress"),
+    *("clock", "context", "damage", "event", "kernel_names", "layout", "live_records"),
+    *("manifest_events", "records", "trace_header", "user_data", "walking", "xpress"),
 }
 PURE = ("tracelogging", "layouts", *(f"etl.{module}" for module in PURE_TRACE_MODULES))
 IO_MODULES = {

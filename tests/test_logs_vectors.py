@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
@@ -116,8 +116,8 @@ def is_target(case: dict[str, Any]) -> bool:
     return case["conformance"] != "reference_quirk" and case["name"] not in SDK_CANNOT
 
 
-def emit(case: dict[str, Any], session: Session, synchronous: bool) -> None:
-    """Send a case's record through the SDK."""
+def emit(case: dict[str, Any], session: Session | None, synchronous: bool) -> LoggerProvider:
+    """Send a case's record through the SDK; the caller may shut down what did it."""
     options = case["options"]
     arguments: dict[str, Any] = {
         "session": session,
@@ -131,11 +131,18 @@ def emit(case: dict[str, Any], session: Session, synchronous: bool) -> None:
         if synchronous
         else SimpleLogRecordProcessor(EtwLogRecordExporter(name, **arguments))
     )
+    return emit_to(processor, case)
+
+
+def emit_to(processor: LogRecordProcessor, case: dict[str, Any], times: int = 1) -> LoggerProvider:
+    """The same through the processor given."""
     provider = LoggerProvider(
         resource=Resource(attributes_of(case["resource"]["attributes"])), shutdown_on_exit=False
     )
     provider.add_log_record_processor(processor)
-    provider.get_logger("scope", "1.0").emit(sdk_record(case["record"]))
+    for _ in range(times):
+        provider.get_logger("scope", "1.0").emit(sdk_record(case["record"]))
+    return provider
 
 
 @pytest.mark.parametrize("case", targets())

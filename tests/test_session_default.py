@@ -12,7 +12,12 @@ import pytest
 from otel_etw.etl.reader import open_etl
 from session_events import numbers_in, run_child
 
+has_file_by_default = pytest.mark.skipif(
+    os.name == "nt", reason="on Windows the default is the kernel's session (test_kernel_provider.py)"
+)
 
+
+@has_file_by_default
 def test_the_default_session_is_shared_private_and_closed_by_its_last_holder(tmp_path: Path) -> None:
     out = run_child(
         """
@@ -44,16 +49,38 @@ third.release()
     path = Path(next(line for line in out.splitlines() if not line.startswith("LOG"))).name
     assert re.fullmatch(r"otel-etw-\d+-\d{8}T\d{6}Z\.etl", path)
     assert numbers_in(tmp_path / path) == [1, 2]
-    if os.name != "nt":
-        assert stat.S_IMODE((tmp_path / path).stat().st_mode) == 0o600
-        assert stat.S_IMODE((tmp_path / "named.etl").stat().st_mode) & 0o044
+    assert stat.S_IMODE((tmp_path / path).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "named.etl").stat().st_mode) & 0o044
+
+
+def test_a_shared_session_with_a_path_closes_with_its_last_holder(tmp_path: Path) -> None:
+    """On every system, Windows included: somebody asked for a file."""
+    run_child(
+        """
+from session_events import *
+from otel_etw.sessions.default import default_session
+from otel_etw.sessions.settings import SessionSettings
+settings = SessionSettings(path="named.etl")
+first, second = default_session(settings), default_session(settings)
+assert first is second
+provider = first.register("TestProvider")
+first.release()
+assert write_number(provider, 1) == 0
+second.release()
+assert first.closed and write_number(provider, 2) == 6
+assert default_session(settings) is not first
+""",
+        cwd=tmp_path,
+    )
+    assert numbers_in(tmp_path / "named.etl.1") == [1]
 
 
 def test_the_default_session_is_bounded(tmp_path: Path) -> None:
     run_child(
         """
 from otel_etw.sessions.default import default_session
-options = default_session()._options
+from otel_etw.sessions.settings import SessionSettings
+options = default_session(SessionSettings(path="named.etl"))._options
 assert options.mode == "rolling" and options.max_files * options.max_file_size_bytes == 1 << 30
 """,
         cwd=tmp_path,

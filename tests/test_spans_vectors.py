@@ -126,8 +126,8 @@ def test_the_encoder_writes_the_vectors_bytes(case: dict[str, Any]) -> None:
         assert found == expected_item(case)
 
 
-def record(case: dict[str, Any], session: Session, synchronous: bool) -> None:
-    """Make a case's span with the SDK's tracer and end it."""
+def record(case: dict[str, Any], session: Session | None, synchronous: bool) -> TracerProvider:
+    """Make a case's span with the SDK's tracer and end it; the caller may shut down what did it."""
     options, span = case["options"], case["span"]
     arguments: dict[str, Any] = {
         "session": session,
@@ -163,6 +163,7 @@ def record(case: dict[str, Any], session: Session, synchronous: bool) -> None:
     )
     made.set_status(Status(StatusCode[span["status"]["code"].upper()], span["status"]["description"]))
     made.end(span["end_time_ns"])
+    return provider
 
 
 @pytest.mark.parametrize("case", targets())

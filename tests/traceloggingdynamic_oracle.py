@@ -110,12 +110,13 @@ def _oracle_value(in_type: int, value: Any) -> object:
     return value
 
 
-def _add(builder: Any, field: Field, value: Any) -> None:
+def add_to_builder(builder: Any, field: Field, value: Any) -> None:
+    """One field with its value, given to Microsoft's builder."""
     name = field.name.encode()
     if field.in_type == InType.STRUCT:
         builder.add_struct(name, len(field.members), field.tag)
         for member, member_value in zip(field.members, value, strict=True):
-            _add(builder, member, member_value)
+            add_to_builder(builder, member, member_value)
     elif field.array is ArrayKind.VARIABLE:
         elements = [_oracle_value(field.in_type, element) for element in value]
         getattr(builder, _METHODS[field.in_type] + "_seq")(name, elements, field.out_type, field.tag)
@@ -129,5 +130,5 @@ def oracle_event(metadata: EventMetadata, values: Sequence[object]) -> tuple[byt
     """Metadata and payload of the event as Microsoft's builder makes them."""
     oracle = OracleBuilder(metadata.name, metadata.tag)
     for field, value in zip(metadata.fields, values, strict=True):
-        _add(oracle.builder, field, value)
+        add_to_builder(oracle.builder, field, value)
     return oracle.metadata(), oracle.payload()

@@ -211,8 +211,9 @@ FILE = Variable[str | None](
     str,
     None,
     "a path; `{pid}` in it stands for the process id",
-    "`otel-etw-<pid>-<start time>.etl` in the working directory, for its owner only",
-    "The trace file",
+    "on Windows none: events go to the sessions of the machine; elsewhere `otel-etw-<pid>-<start time>.etl` "
+    "in the working directory, for its owner only",
+    "The trace file; on Windows, too, events go to it and nowhere else",
     _FILE,
 )
 FILE_MODE = Variable[FileMode | None](

@@ -66,7 +66,8 @@ class EtwHandler(logging.Handler):
 
     :param provider_name: ASCII letters, digits and ``_``, at most 233; with ``etw_only_name`` also ``-``.
     :param level: lowest level of :mod:`logging` that is handled, as number or name.
-    :param session: where events go; closed by whoever made it.  ``None``: the session shared by the process.
+    :param session: where events go; closed by whoever made it.  ``None``: whatever listens on Windows,
+        and elsewhere one shared by the process, which writes a file.
     :param resource_attributes: keys of resource attributes that every event repeats.  ``service.name`` and
         ``service.instance.id`` have places of their own and are always there.
     :param event_name: name of the ETW events, or a function of the :class:`logging.LogRecord`; ``"Log"``

@@ -50,7 +50,8 @@ _TEMPORALITY: dict[type, AggregationTemporality] = {
 class EtwMetricExporter(MetricExporter):
     """Writes every data point as one ETW event that holds an OTLP request.
 
-    :param session: where events go; closed by whoever made it.  ``None``: the session shared by the process.
+    :param session: where events go; closed by whoever made it.  ``None``: whatever listens on Windows,
+        and elsewhere one shared by the process, which writes a file.
     :param provider_group: GUID of a provider group (or its text), a trait of the provider.
     :param oversize: ``"truncate"`` lets a point too large for an event lose its exemplars, then its longest
         attributes, and says so in it; ``"drop"`` drops the point.

@@ -38,7 +38,8 @@ class EtwSpanProcessor(SpanProcessor):
 
     :param provider_name: ASCII letters, digits and ``_``, at most 233; with ``etw_only_name`` also ``-``,
         which Linux user_events would not take.  By default ``OpenTelemetry_Python``.
-    :param session: where events go; closed by whoever made it.  ``None``: the session shared by the process.
+    :param session: where events go; closed by whoever made it.  ``None``: whatever listens on Windows,
+        and elsewhere one shared by the process, which writes a file.
     :param resource_attributes: keys of resource attributes that every event repeats.  ``service.name`` and
         ``service.instance.id`` have places of their own and are always there.
     :param event_name: name of the ETW events of spans, or a function of the SDK's ``ReadableSpan``;

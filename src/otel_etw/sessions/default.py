@@ -1,16 +1,23 @@
-"""The session shared by all exporters of a process that were given none."""
+"""The session shared by all exporters of a process that were given none.
+
+On Windows it stands for the kernel and whatever sessions listen there, unless somebody asked for a file;
+elsewhere it is an embedded one.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from threading import RLock
+from typing import TYPE_CHECKING
 
 from otel_etw.sessions.embedded import EtlSession
 from otel_etw.sessions.files import PID_FIELD
 from otel_etw.sessions.settings import DEFAULT_BUFFER_SIZE_BYTES, SessionSettings
+
+if TYPE_CHECKING:
+    from otel_etw.sessions.kernel import KernelSession
 
 _logger = logging.getLogger("otel_etw")
 
@@ -22,25 +29,43 @@ _lock = RLock()
 _shared: EtlSession | None = None
 
 
-def default_session(settings: SessionSettings | None = None) -> EtlSession:
+def default_session(settings: SessionSettings | None = None) -> EtlSession | KernelSession:
     """The shared session, with one :meth:`~EtlSession.hold` taken for the caller, who must ``release()`` it.
 
-    It is made for its first holder, as ``settings`` say, and closes with its last; the next holder then
-    gets a new one.  Without a path the file is ``otel-etw-<pid>-<start time>.etl`` in the working directory,
-    for the owner only (0600).  If nothing else is said it rolls at 1 GiB in all.  ValueError or TypeError
-    for settings that no session can have.
+    On Windows that is the kernel's if the ``settings`` have no path.  An embedded session is made for its
+    first holder, as ``settings`` say, and closes with its last; the next holder then gets a new one.  Without
+    a path the file is ``otel-etw-<pid>-<start time>.etl`` in the working directory, for the owner only
+    (0600).  If nothing else is said it rolls at 1 GiB in all.  ValueError or TypeError for settings that no
+    session can have.
     """
+    settings = settings or SessionSettings()
+    return (None if settings.path else _kernel_session()) or _shared_file(settings)
+
+
+def _kernel_session() -> KernelSession | None:
+    try:
+        from otel_etw.windows.libraries import is_windows
+    except ImportError:  # a Python without ctypes, which there is not on Windows
+        return None
+    if not is_windows():
+        return None
+    from otel_etw.sessions.kernel import KernelSession  # makes a callback, for which others have no use
+
+    return KernelSession()
+
+
+def _shared_file(settings: SessionSettings) -> EtlSession:
     global _shared
     with _lock:
         session = _shared
         is_new = session is None or not session.hold_if_open()
         if session is None or is_new:
-            _shared = session = _new_session(settings or SessionSettings())
+            _shared = session = _new_session(settings)
             session.hold()
     if is_new:
         session.log_messages()
         if session.error is None:
-            _announce(session)
+            _logger.info("writing ETW events to %s (embedded session)", session.path)
     return session
 
 
@@ -58,16 +83,6 @@ def _new_session(settings: SessionSettings) -> EtlSession:
         close_with_last_holder=True,
         log_later=True,
     )
-
-
-def _announce(session: EtlSession) -> None:
-    if sys.platform == "win32":
-        _logger.info(
-            "writing ETW events to %s: the embedded session is used, as there is no kernel provider yet",
-            session.path,
-        )
-    else:
-        _logger.info("writing ETW events to %s (embedded session)", session.path)
 
 
 def _after_fork_in_child() -> None:

@@ -54,7 +54,7 @@ _MEANINGS = {
     ErrorCode.INVALID_PARAMETER: "Windows refused an argument",
     ErrorCode.DISK_FULL: "the disk is full",
     ErrorCode.INVALID_NAME: "the file's name cannot be used",
-    ErrorCode.BAD_PATHNAME: "the file's path cannot be used",
+    ErrorCode.BAD_PATHNAME: "the file's path cannot be used, or another session writes that file",
     ErrorCode.ALREADY_EXISTS: "a session of that name is running, or another one writes the same file",
     ErrorCode.MORE_DATA: "the event is larger than a buffer of the session",
     ErrorCode.ARITHMETIC_OVERFLOW: "the event is larger than 64 KiB",

@@ -54,6 +54,12 @@ def bind(name: str, function: str, result: Any, arguments: Sequence[Any]) -> Any
     return found
 
 
+def last_error() -> int:
+    """The calling thread's last error after a function of :func:`bind`; 0 if it left none."""
+    read: Callable[[], int] = getattr(ctypes, "get_last_error", int)
+    return read()
+
+
 @lru_cache(maxsize=16)
 def _opened(opener: Callable[..., Any], name: str) -> Any:
     try:

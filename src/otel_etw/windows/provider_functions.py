@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, NamedTuple
 
+from otel_etw.windows.error_codes import WindowsCallError
 from otel_etw.windows.libraries import bind, function_type
 
 LIBRARY = "advapi32"
@@ -33,7 +34,7 @@ class ProviderFunctions(NamedTuple):
     event_unregister: Any
     """Handle. Waits until running callbacks have ended."""
     event_set_information: Any
-    """Handle, information class, bytes, their number."""
+    """Handle, information class, bytes, their number; ``None`` where there is none (Windows 7)."""
     event_provider_enabled: Any
     """Handle, level, keyword."""
     event_write_transfer: Any
@@ -46,10 +47,14 @@ def provider_functions() -> ProviderFunctions:
     u32, u64, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
     write = bind(LIBRARY, "EventWriteTransfer", u32, ())
     write.argtypes = None
+    try:
+        set_information = bind(LIBRARY, "EventSetInformation", u32, (u64, u32, ctypes.c_char_p, u32))
+    except WindowsCallError:
+        set_information = None
     return ProviderFunctions(
         bind(LIBRARY, "EventRegister", u32, (ctypes.c_char_p, enable_callback_type(), pointer, pointer)),
         bind(LIBRARY, "EventUnregister", u32, (u64,)),
-        bind(LIBRARY, "EventSetInformation", u32, (u64, u32, ctypes.c_char_p, u32)),
+        set_information,
         bind(LIBRARY, "EventProviderEnabled", ctypes.c_uint8, (u64, ctypes.c_uint8, u64)),
         write,
     )
