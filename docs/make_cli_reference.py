@@ -20,6 +20,19 @@ Errors are one line on stderr. Exit codes: 0 done, 1 it could not be done, 2 the
 """
 
 
+def sections(command: click.Command, name: str, parent: click.Context) -> list[str]:
+    """The section of ``command``, and those of its own subcommands."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=100)
+    title = context.command_path.partition(" ")[2]
+    parts = [f"## {title}\n\n```text\n{command.get_help(context).strip()}\n```\n"]
+    if isinstance(command, click.Group):
+        for inner_name in command.list_commands(context):
+            inner = command.get_command(context, inner_name)
+            assert inner is not None
+            parts += sections(inner, inner_name, context)
+    return parts
+
+
 def reference() -> str:
     """The whole page."""
     context = click.Context(cli, info_name="otel-etw", terminal_width=100, **cli.context_settings)
@@ -27,8 +40,7 @@ def reference() -> str:
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
-        inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
-        parts.append(f"## {name}\n\n```text\n{command.get_help(inner).strip()}\n```\n")
+        parts += sections(command, name, context)
     return "\n".join(parts)
 
 

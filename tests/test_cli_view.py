@@ -42,9 +42,10 @@ from otel_etw.layouts.common_schema import encode_log
 from otel_etw.layouts.common_schema.record import LogFields
 from otel_etw.outputs.jsonl import item_line
 from otel_etw.outputs.span_traces import Entry
-from otel_etw.tables.arguments import LEVEL_NUMBERS, parse_level, parse_time
+from otel_etw.tables.arguments import parse_level, parse_time
 from otel_etw.tables.items import Item, items_of
 from otel_etw.tracelogging.provider_id import provider_id
+from otel_etw.tracelogging.types import LEVEL_NUMBERS
 from otel_etw.tracelogging.values import UNIX_EPOCH_FILETIME
 from shared_files import corpus
 from shown_traces import EVENT_PROVIDER, EVIL, LOG_PROVIDER, LOG_TIME, invoke, rows, run_command, write_trace

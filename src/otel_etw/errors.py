@@ -6,6 +6,7 @@
         ``TraceFileError``  a file that is no trace file at all
     ``ExportError``         a target that is taken, or that does not hold what was asked for
     ``QueryError``          SQL that cannot be answered
+    ``SessionError``        a session that cannot be started, changed or stopped
     ``MissingExtraError``   an optional dependency is not installed
 
 Damaged input raises :class:`DecodeError` (or is reported, where a format has a
@@ -66,6 +67,17 @@ class ExportError(OtelEtwError):
 
 class QueryError(OtelEtwError, ValueError):
     """A query that cannot be answered: what the database says about it, in one line."""
+
+
+class SessionError(OtelEtwError):
+    """A session of ETW cannot be started, asked, changed or stopped; or there is no ETW here.
+
+    ``code`` is Windows' own number for the reason, 0 where it gave none.
+    """
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class MissingExtraError(OtelEtwError, ImportError):

@@ -9,16 +9,22 @@ import click
 from otel_etw.errors import EncodeError
 from otel_etw.outputs.recording import (
     SESSION_NAME,
-    NamedProvider,
-    named_provider,
     recording_tools,
     wpr_lines,
     wpr_profile,
 )
 from otel_etw.outputs.text import json_line, printable
 from otel_etw.tracelogging.provider_id import check_provider_name
+from otel_etw.tracelogging.provider_names import NamedProvider, named_provider
+from otel_etw.windows.libraries import is_windows
+from otel_etw.windows.provider_list import RegisteredProviders
 
-_ORIGINS = {"hashed": "", "given": "already a GUID", "fixed": "fixed, not hashed from the name"}
+_ORIGINS = {
+    "hashed": "",
+    "given": "already a GUID",
+    "fixed": "fixed, not hashed from the name",
+    "registered": "registered on this machine, not hashed from the name",
+}
 
 
 @click.command("guid")
@@ -35,9 +41,9 @@ _ORIGINS = {"hashed": "", "given": "already a GUID", "fixed": "fixed, not hashed
 def command(names: tuple[str, ...], profile: Path | None, force: bool, as_json: bool) -> None:
     """Print the GUID of each provider NAME, and lines that record all of them on Windows.
 
-    A name is hashed as TraceLogging does it, whatever its case. "metrics" is the provider of all
-    OpenTelemetry metrics, whose GUID is fixed. A GUID stands for itself. "*NAME" hashes NAME even if it
-    looks like one of those.
+    A name is hashed as TraceLogging does it, whatever its case; on Windows names registered on the machine
+    come first. "metrics" is the provider of all OpenTelemetry metrics, whose GUID is fixed. A GUID stands for
+    itself. "*NAME" hashes NAME even if it is one of those.
 
     \b
     Examples:
@@ -46,9 +52,11 @@ def command(names: tuple[str, ...], profile: Path | None, force: bool, as_json: 
       otel-etw guid MyCompany_MyApp metrics --wprp otel.wprp
       otel-etw guid MyCompany_MyApp --json
     """
-    if any(name in ("", "*") for name in names):
-        raise click.UsageError("a provider name must not be empty")
-    providers = list(dict.fromkeys(named_provider(name) for name in names))
+    registered = RegisteredProviders() if is_windows() else None
+    try:
+        providers = list(dict.fromkeys(named_provider(name, registered) for name in names))
+    except ValueError as problem:
+        raise click.UsageError(str(problem)) from None
     if profile is not None:
         _write_profile(profile, providers, force)
     if as_json:

@@ -10,27 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-from uuid import UUID
 from xml.sax.saxutils import quoteattr
 
-from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID, METRICS_PROVIDER_NAME, provider_id
+from otel_etw.tracelogging.provider_names import NamedProvider, named_provider
 from otel_etw.tracelogging.types import Level
 
 SESSION_NAME = "otel-etw"
 PROFILE_NAME = "OpenTelemetry"
 _ALL_KEYWORDS = "0xFFFFFFFFFFFFFFFF"
-_GUID = re.compile(
-    r"\{?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\}?", re.IGNORECASE | re.ASCII
-)
-_PERFVIEW_NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
-
-
-class NamedProvider(NamedTuple):
-    """A provider as the user named it; ``origin`` is ``"hashed"``, ``"given"`` (a GUID) or ``"fixed"``."""
-
-    name: str
-    id: UUID
-    origin: str
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
 
 class Tool(NamedTuple):
@@ -40,25 +28,15 @@ class Tool(NamedTuple):
     lines: tuple[str, ...]
 
 
-def named_provider(text: str) -> NamedProvider:
-    """The provider that ``text`` means.
-
-    A GUID (braces allowed) stands for itself, ``metrics`` and the metrics provider's own name for the fixed
-    GUID of the metrics provider, anything else is hashed; ``*`` before a name hashes it in any case.
-    """
-    if text.startswith("*") and len(text) > 1:
-        return NamedProvider(text[1:], provider_id(text[1:]), "hashed")
-    guid = _GUID.fullmatch(text)
-    if guid:
-        return NamedProvider(text, UUID(guid[1]), "given")
-    if text.lower() in ("metrics", METRICS_PROVIDER_NAME.lower()):
-        return NamedProvider(METRICS_PROVIDER_NAME, METRICS_PROVIDER_ID, "fixed")
-    return NamedProvider(text, provider_id(text), "hashed")
-
-
 def recording_tools(providers: Sequence[NamedProvider]) -> list[Tool]:
-    """The lines for logman, tracelog, PowerShell and PerfView that record ``providers`` into one file."""
-    return [_logman(providers), _tracelog(providers), _powershell(providers), _perfview(providers)]
+    """The lines for this package and for Windows' own tools that record ``providers`` into one file."""
+    return [
+        _otel_etw(providers),
+        _logman(providers),
+        _tracelog(providers),
+        _powershell(providers),
+        _perfview(providers),
+    ]
 
 
 def wpr_lines(profile_path: str) -> tuple[str, ...]:
@@ -87,6 +65,20 @@ def wpr_profile(providers: Sequence[NamedProvider]) -> str:
         description=quoteattr("Events of " + ", ".join(_plain(provider.name) for provider in providers)),
         providers=provider_elements,
         references=references,
+    )
+
+
+def _otel_etw(providers: Sequence[NamedProvider]) -> Tool:
+    """Until Ctrl-C. Names that a shell or ``record`` itself would read in another way go by GUID."""
+    specs = " ".join(
+        f"-p {provider.name if _goes_by_name(provider) else provider.id}" for provider in providers
+    )
+    return Tool("otel-etw", (f"otel-etw record {specs} -o {SESSION_NAME}.etl",))
+
+
+def _goes_by_name(provider: NamedProvider) -> bool:
+    return bool(_PLAIN_NAME.fullmatch(provider.name)) and (
+        provider.origin == "registered" or named_provider(provider.name).id == provider.id
     )
 
 
@@ -138,7 +130,7 @@ def _perfview(providers: Sequence[NamedProvider]) -> Tool:
     """PerfView hashes a name after ``*`` itself; names with characters of its own syntax go by GUID."""
     specs = ",".join(
         f"*{provider.name}"
-        if provider.origin == "hashed" and _PERFVIEW_NAME.fullmatch(provider.name)
+        if provider.origin == "hashed" and _PLAIN_NAME.fullmatch(provider.name)
         else str(provider.id)
         for provider in providers
     )

@@ -5,18 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
-LEVEL_NUMBERS = {
-    "critical": 1,
-    "fatal": 1,
-    "error": 2,
-    "warning": 3,
-    "warn": 3,
-    "informational": 4,
-    "info": 4,
-    "verbose": 5,
-    "debug": 5,
-    "trace": 5,
-}
+from otel_etw.tracelogging.types import LEVEL_NUMBERS
+
 _UNITS_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}
 _AGO = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*([smhdw])(?:\s+ago)?", re.ASCII)
 _ISO = re.compile(

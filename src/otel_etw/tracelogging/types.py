@@ -27,6 +27,21 @@ class Level(IntEnum):
     VERBOSE = 5
 
 
+LEVEL_NUMBERS = {
+    "critical": 1,
+    "fatal": 1,
+    "error": 2,
+    "warning": 3,
+    "warn": 3,
+    "informational": 4,
+    "info": 4,
+    "verbose": 5,
+    "debug": 5,
+    "trace": 5,
+}
+"""Levels as people call them."""
+
+
 class Opcode(IntEnum):
     """The event's role. Windows reserves 0 to 9; the rest are the provider's own."""
 
