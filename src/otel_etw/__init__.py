@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from otel_etw.logs import EtwLogRecordExporter, EtwLogRecordProcessor
     from otel_etw.metrics import EtwMetricExporter
     from otel_etw.sessions.embedded import EtlSession
+    from otel_etw.sessions.live import LiveSession
     from otel_etw.spans import EtwSpanExporter, EtwSpanProcessor
     from otel_etw.tracelogging.provider_id import provider_id
 
@@ -31,6 +32,7 @@ __all__ = [
     "EtwMetricExporter",
     "EtwSpanExporter",
     "EtwSpanProcessor",
+    "LiveSession",
     "__version__",
     "load",
     "open_etl",
@@ -46,6 +48,7 @@ _HOMES = {
     "EtwMetricExporter": ("otel_etw.metrics", "otel-etw"),
     "EtwSpanExporter": ("otel_etw.spans", "otel-etw"),
     "EtwSpanProcessor": ("otel_etw.spans", "otel-etw"),
+    "LiveSession": ("otel_etw.sessions.live", "otel-etw"),
     "load": ("otel_etw.loading", "otel-etw[tools]"),
     "open_etl": ("otel_etw.etl.reader", "otel-etw"),
     "provider_id": ("otel_etw.tracelogging.provider_id", "otel-etw"),

@@ -15,6 +15,9 @@ _COMMANDS = {
     "info": "Say who recorded trace files, what is in them, and what was lost.",
     "sql": "Ask trace files in SQL, once or at a prompt; keep them in DuckDB.",
     "export": "Write what trace files hold as Parquet, CSV, JSON lines or OTLP.",
+    "record": "Record providers into a trace file, on Windows.",
+    "listen": "Show what providers say as they say it, on Windows.",
+    "sessions": "List or stop the ETW sessions of this machine, on Windows.",
     "guid": "Print provider GUIDs, and how to record these providers on Windows.",
 }
 
@@ -51,5 +54,7 @@ def cli() -> None:
       otel-etw info app.etl                  recorder, contents, losses, damage
       otel-etw sql app.etl "FROM logs"       its tables, asked in SQL
       otel-etw export app.etl -o tables/     its tables as files
-      otel-etw guid MyCompany_MyApp          its GUID, and how to record it on Windows
+      otel-etw record -p MyCompany_MyApp -o app.etl    what it writes, into a file (Windows)
+      otel-etw listen -p MyCompany_MyApp     the same on the screen, as it comes (Windows)
+      otel-etw guid MyCompany_MyApp          its GUID, and how to record it with other tools
     """

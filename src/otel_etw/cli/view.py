@@ -139,7 +139,7 @@ def command(
         level=None if level is None else _parsed("--level", parse_level, level),
         since_unix_nano=_time("--since", since, now, local),
         until_unix_nano=_time("--until", until, now, local),
-        grep=None if grep is None else _pattern(grep),
+        grep=None if grep is None else grep_pattern(grep),
         all_records=all_records,
     )
     options = ShowOptions(format_, points or follows, spans, wide, local, file_order, limit, tail)
@@ -185,7 +185,7 @@ def _time(option: str, text: str | None, now_unix_nano: int, local: bool) -> int
     return _parsed(option, lambda given: parse_time(given, now_unix_nano=now_unix_nano, local=local), text)
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def grep_pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as problem:
