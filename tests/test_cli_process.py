@@ -154,7 +154,7 @@ def test_a_pipe_closed_before_the_first_byte_is_quiet(trace: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("arguments", [["guid", "a"], ["--help"], ["view"], ["info"]])
+@pytest.mark.parametrize("arguments", [["guid", "*a"], ["--help"], ["view"], ["info"]])
 def test_a_full_disk_is_an_error(trace: Path, arguments: list[str]) -> None:
     """Output that is lost is no success, and is said in one line."""
     if arguments[0] in ("view", "info"):
@@ -292,7 +292,7 @@ def test_no_color_is_heeded(trace: Path) -> None:
 
 def test_only_a_terminal_gets_colours(trace: Path) -> None:
     """A pipe gets plain text, unless colour is forced."""
-    for arguments in (["view", trace], ["info", trace], ["guid", "a"]):
+    for arguments in (["view", trace], ["info", trace], ["guid", "*a"]):
         assert "\x1b" not in run_command(*arguments).stdout
     if sys.platform != "win32":  # whose consoles may take colours by calls, which a pipe has no use for
         assert "\x1b[1;31mERROR" in run_command("view", trace, env={"FORCE_COLOR": "1"}).stdout

@@ -170,6 +170,8 @@ def test_links_that_lead_back_are_followed_once(tree: Path) -> None:
         os.symlink("nowhere", tree / "deep" / "broken.etl")
     except OSError:
         pytest.skip("links are not allowed here")
+    if not (tree / "deep" / "link.etl").is_symlink():
+        pytest.skip("what is made here as a link is none")
     notes: list[str] = []
     found = [os.path.basename(name) for name in labels("deep", notes=notes)]
     assert sorted(found) == ["a.ETL", "c.etl.gz", "d.etl.zst", "link.etl", "one.etl", "two.zip!two.etl"]
@@ -188,6 +190,8 @@ def test_many_links_between_directories_cost_little(tmp_path: Path) -> None:
                 )
     except OSError:
         pytest.skip("links are not allowed here")
+    if not (tmp_path / "0" / "a").is_symlink():
+        pytest.skip("what is made here as a link is none")
     write(tmp_path / "40" / "end.etl", TRACE)
     started = time.monotonic()
     assert len(labels(tmp_path / "0")) == 1
@@ -242,7 +246,8 @@ def test_open_etl_takes_one_trace(tree: Path) -> None:
         open_etl("deep")
     with pytest.raises(TraceFileError, match=r"expected one trace, found 2: .*one.etl, .*two.etl"):
         open_etl(tree / "deep" / "two.zip")
-    with pytest.raises(TraceFileError, match=r"expected one trace, found 3: .* - in \*\*/\*.etl\*"):
+    count = 4 if os.name == "nt" else 3  # a.ETL, too, where letters have no case
+    with pytest.raises(TraceFileError, match=rf"expected one trace, found {count}: .* - in \*\*/\*.etl\*"):
         open_etl("**/*.etl*")
     for name in ("b.etl", "deep/er/c.etl.gz", "deep/d.etl.zst", "deep/two.zip!x/one.etl", "**/c*"):
         trace = open_etl(name)

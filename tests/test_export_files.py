@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -72,6 +71,7 @@ def test_duckdb_and_polars_read_the_parquet(tmp_path: Path) -> None:
     # Times with a zone are microseconds before DuckDB 2.0.
     step_ns = 1 if int(duckdb.__version__.partition(".")[0]) >= 2 else 1000
     assert found == [("ann", "-1", T0 // step_ns * step_ns)]
+    pl = pytest.importorskip("polars")
     frame = pl.read_parquet(logs)
     assert frame["time"].dt.timestamp("ns").to_list() == [row["time"] for row in LOG_ROWS]
     assert frame["body"].to_list() == [row["body"] for row in LOG_ROWS]
@@ -115,6 +115,7 @@ def test_csv_lines_end_as_rfc_4180_has_it_and_null_is_not_empty_text(tmp_path: P
     assert outside_quotes.count(b"\n") == outside_quotes.count(b"\r\n") == len(LOG_ROWS) + 1
     empty_body = next(line for line in data.split(b"\r\n") if line.startswith(b"2026-03-11T12:34:58"))
     assert b',,,"",string,' in empty_body
+    pl = pytest.importorskip("polars")
     frame = pl.read_csv(tmp_path / "logs.csv")
     assert frame["body"].to_list()[0] == NASTY
 

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import duckdb
-import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -54,7 +53,8 @@ def test_every_row_is_below_the_directories_of_its_values(lake: Path) -> None:
         table = pq.ParquetFile(path).read()
         found += table.num_rows
         date, service = (part.split("=", 1)[1] for part in path.relative_to(lake / "logs").parts[:2])
-        assert set(table["time"].cast(pa.date32()).cast(pa.string()).to_pylist()) == {date}
+        in_utc = table["time"].cast(pa.timestamp("ns"))  # Arrow needs no database of zones for it
+        assert set(in_utc.cast(pa.date32()).cast(pa.string()).to_pylist()) == {date}
         (name,) = set(table["service_name"].to_pylist())
         if service == NULL_PARTITION:
             assert name is None
@@ -95,6 +95,7 @@ def test_duckdb_reads_the_tree(lake: Path) -> None:
 
 def test_polars_reads_the_tree(lake: Path) -> None:
     """As do the other readers."""
+    pl = pytest.importorskip("polars")
     frame = pl.scan_parquet(f"{lake}/logs/**/*.parquet", hive_partitioning=True).collect()
     found = frame.filter(pl.col("service") == "shop")["body"].to_list()
     assert sorted(found) == sorted(row["body"] for row in LOG_ROWS if row.get("service_name") == "shop")

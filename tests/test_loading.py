@@ -58,7 +58,7 @@ def test_nothing_is_decoded_before_it_is_asked_for(trace: Path) -> None:
     assert "logs: 6 rows" in repr(loaded)
     assert "events: not decoded yet" in repr(loaded)
     assert loaded.logs is logs
-    assert str(trace) in repr(loaded)
+    assert repr(str(trace)) in repr(loaded)
 
 
 def test_streams_hold_the_same_rows_and_are_not_kept(trace: Path) -> None:
