@@ -41,7 +41,7 @@ def etw_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[EtwDouble]:
     install(monkeypatch, double)
     # What another test has left registered is none of this one's.
     monkeypatch.setattr(registrations, "_table", {})
-    monkeypatch.setattr(registrations, "_called_back", {})
+    monkeypatch.setattr(registrations._callback, "_called_back", {})
     yield double
     misuse = double.misuse
     double.reset()

@@ -78,6 +78,17 @@ def test_on_windows_registered_names_come_first(etw_double: EtwDouble) -> None:
     ]
     first = invoke("guid", name).stdout.splitlines()[0]
     assert first.endswith("(registered on this machine, not hashed from the name)")
+    assert f"otel-etw record -p Microsoft-Windows-DNS-Client -p {provider_id(name)} -o" in str(
+        document(name, f"*{name}")["record"]
+    )
+
+
+def test_names_that_cannot_be_looked_up_are_hashed_and_that_is_said(etw_double: EtwDouble) -> None:
+    """Windows does not list its providers: the answer may be another one than it seems."""
+    etw_double.fail_next("TdhEnumerateProviders", 5)
+    result = invoke("guid", "MyCompany_MyApp")
+    assert result.stdout.startswith(MY)
+    assert "names were hashed" in result.stderr
 
 
 def test_people_are_told_what_is_special() -> None:

@@ -175,6 +175,17 @@ def test_the_session_has_the_name_it_is_given(etw_double: EtwDouble, tmp_path: P
     assert properties(etw_double, "nightly").LogFileMode == 1
 
 
+@pytest.mark.parametrize("name", ["", "x" * 1100])
+def test_a_name_that_windows_has_no_room_for_is_wrong_usage(
+    etw_double: EtwDouble, tmp_path: Path, name: str
+) -> None:
+    """It is said before anything is started."""
+    result = invoke("record", "-p", "Test_Shop", "-o", tmp_path / "a.etl", "--name", name)
+    assert result.exit_code == 2
+    assert "session name must have 1 to 1023 characters" in result.output
+    assert etw_double.calls("StartTraceW") == 0
+
+
 def test_rolling_files_are_named_and_thinned_out(etw_double: EtwDouble, tmp_path: Path) -> None:
     """The number's place is put in and said; older files go as new ones come."""
 

@@ -77,15 +77,20 @@ def test_providers_of_one_name_share_a_registration(etw_double: EtwDouble) -> No
     third.close()
 
 
-def test_another_group_or_id_is_another_registration(etw_double: EtwDouble) -> None:
-    """Traits belong to a registration, so those with others have one of their own."""
+def test_another_group_id_or_case_is_another_registration(etw_double: EtwDouble) -> None:
+    """Traits belong to a registration, so those with others have one of their own; case is theirs alone."""
     group = UUID(int=7)
     providers = [
         KernelSession().register(NAME),
         KernelSession().register(NAME, group=group),
         KernelSession().register(NAME, METRICS_PROVIDER_ID),
+        KernelSession().register(NAME.lower()),
     ]
-    assert etw_double.provider_count() == 3
+    assert etw_double.provider_count() == 4
+    assert (providers[3].id, etw_double.traits(providers[3]._handle.value)) == (
+        ID,
+        encode_traits(NAME.lower()),
+    )
     assert etw_double.traits(providers[1]._handle.value) == encode_traits(NAME, group)
     for provider in providers:
         provider.close()

@@ -166,6 +166,8 @@ def test_names_without_room_are_refused_before_windows_sees_them(etw_double: Etw
         control.start(name, SessionSettings())
     with pytest.raises(ValueError, match=r"1 to 1023 characters|NUL"):
         control.start("s", SessionSettings(control.MODE_SEQUENTIAL, name))
+    with pytest.raises(ValueError, match=r"1 to 1023 characters|NUL"):
+        Recording("a.etl", [SHOP], name=name)
     control.start("y" * 1023, SessionSettings())
     assert control.query("y" * 1023).name == "y" * 1023
 
@@ -238,6 +240,11 @@ def test_rolling_files_have_numbers(etw_double: EtwDouble, tmp_path: Path) -> No
     assert recording(tmp_path / "b%d.etl", mode="rolling").files.path == str(tmp_path / "b%d.etl")
     with pytest.raises(ValueError, match="no '%' beside one '%d'"):
         recording(tmp_path / "100%.etl", mode="rolling")
+    (tmp_path / "in%d").mkdir()
+    with pytest.raises(ValueError, match="not in a folder"):
+        recording(tmp_path / "in%d" / "a.etl", mode="rolling")
+    with recording(tmp_path / "in%d" / "a.etl") as running:
+        assert running.files.existing() == [str(tmp_path / "in%d" / "a.etl")]
 
 
 def test_files_that_are_there_are_kept_unless_told_otherwise(etw_double: EtwDouble, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from threading import Thread
 from typing import Any
@@ -90,8 +91,12 @@ def test_a_refused_handle_is_tried_again_once_if_it_has_changed(
     own.value = other.value
     etw_double.fail_next("EventWriteTransfer", 6)
     assert write(b"changed", None) == 0
-    etw_double.fail_next("EventWriteTransfer", 6)
-    assert write(b"known by now", None) == WriteStatus.INVALID_HANDLE
+    etw_double.fail_next("EventWriteTransfer", 6, times=2)
+    assert write(b"refused twice", None) == WriteStatus.INVALID_HANDLE
+    calls = etw_double.calls("EventWriteTransfer")
+    own.value = 0
+    assert write(b"closed", None) == WriteStatus.INVALID_HANDLE
+    assert etw_double.calls("EventWriteTransfer") == calls + 1
     etw_double.fail_next("EventWriteTransfer", 8)
     own.value = handle.value
     assert write(b"refused for another reason", None) == WriteStatus.NOT_ENOUGH_MEMORY
@@ -99,11 +104,12 @@ def test_a_refused_handle_is_tried_again_once_if_it_has_changed(
     functions.event_unregister(other)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("prepared", [True, False])
 def test_a_handle_may_change_during_the_call(
-    functions: ProviderFunctions, handle: ctypes.c_uint64, etw_double: EtwDouble, prepared: bool
+    functions: ProviderFunctions, handle: ctypes.c_uint64, etw_double: EtwDouble, prepared: bool, threads: int
 ) -> None:
-    """The event of a call that comes too late with the old one is written by the new one, once."""
+    """Events of calls that come too late with the old one are written by the new one, each once."""
     function = functions.event_write_transfer
     own = ctypes.c_uint64(handle.value)
     other = ctypes.c_uint64()
@@ -118,16 +124,19 @@ def test_a_handle_may_change_during_the_call(
             statuses.append(transfer(function, own, TRAITS, DESCRIPTOR, METADATA, b"late"))
 
     etw_double.set_delay_ms("EventWriteTransfer", 200)
-    late = Thread(target=run)
-    late.start()
-    while etw_double.calls("EventWriteTransfer") == 0:
-        pass
+    late = [Thread(target=run) for _ in range(threads)]
+    for thread in late:
+        thread.start()
+    while etw_double.calls("EventWriteTransfer") < threads:
+        time.sleep(0.001)
     own.value = other.value
     functions.event_unregister(handle)
-    late.join()
+    for thread in late:
+        thread.join()
     etw_double.set_delay_ms("EventWriteTransfer", 0)
-    assert statuses == [0]
-    assert [(event.handle, event.entries[2][1]) for event in etw_double.written()] == [(other.value, b"late")]
+    assert statuses == [0] * threads
+    written = [(event.handle, event.entries[2][1]) for event in etw_double.written()]
+    assert written == [(other.value, b"late")] * threads
     functions.event_unregister(other)
 
 

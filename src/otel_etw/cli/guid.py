@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from otel_etw.cli.running import warn
 from otel_etw.errors import EncodeError
 from otel_etw.outputs.recording import (
     SESSION_NAME,
@@ -15,7 +16,7 @@ from otel_etw.outputs.recording import (
 )
 from otel_etw.outputs.text import json_line, printable
 from otel_etw.tracelogging.provider_id import check_provider_name
-from otel_etw.tracelogging.provider_names import NamedProvider, named_provider
+from otel_etw.tracelogging.provider_names import NamedProvider, Registered, named_provider
 from otel_etw.windows.libraries import is_windows
 from otel_etw.windows.provider_list import RegisteredProviders
 
@@ -59,10 +60,12 @@ def command(names: tuple[str, ...], profile: Path | None, force: bool, as_json: 
         raise click.UsageError(str(problem)) from None
     if profile is not None:
         _write_profile(profile, providers, force)
+    if registered is not None and registered.problem is not None:
+        warn(f"{registered.problem}; names were hashed")
     if as_json:
-        click.echo(json_line(_document(providers, profile), ascii_only=True))
+        click.echo(json_line(_document(providers, profile, registered), ascii_only=True))
         return
-    for line in _lines(providers, profile):
+    for line in _lines(providers, profile, registered):
         click.echo(line)
 
 
@@ -72,8 +75,11 @@ def _write_profile(path: Path, providers: list[NamedProvider], force: bool) -> N
     path.write_text(wpr_profile(providers), encoding="utf-8", errors="replace", newline=None)
 
 
-def _document(providers: list[NamedProvider], profile: Path | None) -> dict[str, object]:
-    record: dict[str, object] = {tool.name.lower(): list(tool.lines) for tool in recording_tools(providers)}
+def _document(
+    providers: list[NamedProvider], profile: Path | None, registered: Registered | None
+) -> dict[str, object]:
+    tools = recording_tools(providers, registered)
+    record: dict[str, object] = {tool.name.lower(): list(tool.lines) for tool in tools}
     if profile is not None:
         record["wpr"] = list(wpr_lines(str(profile)))
     return {
@@ -85,7 +91,7 @@ def _document(providers: list[NamedProvider], profile: Path | None) -> dict[str,
     }
 
 
-def _lines(providers: list[NamedProvider], profile: Path | None) -> list[str]:
+def _lines(providers: list[NamedProvider], profile: Path | None, registered: Registered | None) -> list[str]:
     names = [printable(provider.name) for provider in providers]
     width = max(map(len, names))
     lines = []
@@ -96,7 +102,7 @@ def _lines(providers: list[NamedProvider], profile: Path | None) -> list[str]:
         "",
         "Record on Windows, in an elevated prompt; run what is to be traced before the last line of a block:",
     ]
-    for tool in recording_tools(providers):
+    for tool in recording_tools(providers, registered):
         lines += ["", f"{tool.name}:", *(f"  {printable(line)}" for line in tool.lines)]
     if profile is not None:
         lines += ["", f"Windows Performance Recorder, with the profile {printable(str(profile))}:"]

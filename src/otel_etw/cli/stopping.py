@@ -61,7 +61,8 @@ class StopSignals:
         self._closed.set()
         self._console.__exit__(kind, error, trace)
         for number, handler in self._earlier.items():
-            signal.signal(number, handler)
+            # None is for a handler that was not set from Python, which cannot be set again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     @property
     def is_asked(self) -> bool:

@@ -186,6 +186,7 @@ def _time(option: str, text: str | None, now_unix_nano: int, local: bool) -> int
 
 
 def grep_pattern(text: str) -> re.Pattern[str]:
+    """``text`` as a pattern; ``click.UsageError`` if it is none."""
     try:
         return re.compile(text)
     except re.error as problem:

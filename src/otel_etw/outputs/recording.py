@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
-from otel_etw.tracelogging.provider_names import NamedProvider, named_provider
+from otel_etw.tracelogging.provider_names import NamedProvider, Registered, named_provider
 from otel_etw.tracelogging.types import Level
 
 SESSION_NAME = "otel-etw"
@@ -28,10 +28,13 @@ class Tool(NamedTuple):
     lines: tuple[str, ...]
 
 
-def recording_tools(providers: Sequence[NamedProvider]) -> list[Tool]:
-    """The lines for this package and for Windows' own tools that record ``providers`` into one file."""
+def recording_tools(providers: Sequence[NamedProvider], registered: Registered | None = None) -> list[Tool]:
+    """The lines for this package and for Windows' own tools that record ``providers`` into one file.
+
+    ``registered``: those by which names are looked up where the lines are typed.
+    """
     return [
-        _otel_etw(providers),
+        _otel_etw(providers, registered),
         _logman(providers),
         _tracelog(providers),
         _powershell(providers),
@@ -68,18 +71,22 @@ def wpr_profile(providers: Sequence[NamedProvider]) -> str:
     )
 
 
-def _otel_etw(providers: Sequence[NamedProvider]) -> Tool:
+def _otel_etw(providers: Sequence[NamedProvider], registered: Registered | None) -> Tool:
     """Until Ctrl-C. Names that a shell or ``record`` itself would read in another way go by GUID."""
     specs = " ".join(
-        f"-p {provider.name if _goes_by_name(provider) else provider.id}" for provider in providers
+        f"-p {provider.name if _goes_by_name(provider, registered) else provider.id}"
+        for provider in providers
     )
     return Tool("otel-etw", (f"otel-etw record {specs} -o {SESSION_NAME}.etl",))
 
 
-def _goes_by_name(provider: NamedProvider) -> bool:
-    return bool(_PLAIN_NAME.fullmatch(provider.name)) and (
-        provider.origin == "registered" or named_provider(provider.name).id == provider.id
-    )
+def _goes_by_name(provider: NamedProvider, registered: Registered | None) -> bool:
+    if not _PLAIN_NAME.fullmatch(provider.name):
+        return False
+    try:
+        return named_provider(provider.name, registered).id == provider.id
+    except ValueError:  # several have it
+        return False
 
 
 def _logman(providers: Sequence[NamedProvider]) -> Tool:

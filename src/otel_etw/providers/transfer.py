@@ -77,7 +77,7 @@ def prepare_transfer(
     It never raises, not even what a signal handler of the application's raises right after a call.
     """
     descriptor_bytes = descriptor.to_bytes()
-    known_handle = handle.value
+    known_handle = handle.value  # stays what it was: other threads may be under way with that one, too
     pool: list[tuple[_DataDescriptors, object]] = []
 
     def new_entry() -> tuple[_DataDescriptors, object]:
@@ -92,7 +92,6 @@ def prepare_transfer(
         return data, ctypes.byref(data)
 
     def write(payload: bytes, activity_id: bytes | None) -> int:
-        nonlocal known_handle
         status = _INVALID_PARAMETER
         try:
             if activity_id is not None and len(activity_id) != _GUID_BYTES:
@@ -105,8 +104,7 @@ def prepare_transfer(
             data.payload_bytes = size = len(payload)
             status = _SUCCESS  # what a signal handler raises comes when the call is done
             status = function(handle, descriptor_bytes, activity_id, None, _ALL_DESCRIPTORS, reference)
-            if status == _INVALID_HANDLE and known_handle != handle.value:
-                known_handle = handle.value
+            if status == _INVALID_HANDLE and known_handle != handle.value != 0:
                 status = function(handle, descriptor_bytes, activity_id, None, _ALL_DESCRIPTORS, reference)
             if size > _MOST_KEPT_BYTES:
                 data.payload = b""  # not None, which ctypes would keep the old one for
@@ -148,6 +146,6 @@ def transfer(
     known_handle = handle.value
     call = (descriptor.to_bytes(), activity_id, related_activity_id, count, ctypes.byref(data, offset))
     status = function(handle, *call)
-    if status == _INVALID_HANDLE and known_handle != handle.value:
+    if status == _INVALID_HANDLE and known_handle != handle.value != 0:
         status = function(handle, *call)
     return status

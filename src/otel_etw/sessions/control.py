@@ -113,7 +113,7 @@ def require_windows() -> None:
 
 
 def start(name: str, settings: SessionSettings) -> int:
-    """Start a session; its handle, which is valid in this process.
+    """Start a session; its handle, which is valid in this process. ``ValueError`` as :func:`check_names`.
 
     Raises :class:`.SessionError`; its code is ``ALREADY_EXISTS`` where a session of that name runs.
     """
@@ -231,7 +231,7 @@ def _empty_properties() -> _Properties:
 
 
 def _properties_for(name: str, settings: SessionSettings) -> _Properties:
-    """``ValueError`` for names that Windows has no room for."""
+    check_names(name, settings.file)
     properties = _empty_properties()
     head = properties.head
     head.Wnode.Flags = _TRACED_GUID
@@ -242,20 +242,19 @@ def _properties_for(name: str, settings: SessionSettings) -> _Properties:
     head.MaximumFileSize = settings.max_file_size_mb
     head.FlushTimer = settings.flush_timer_s
     head.LogFileMode = settings.mode
-    _checked_units("session name", name)
     if settings.file is None:
         head.LogFileNameOffset = 0
     else:
-        units = _checked_units("file name", settings.file)
+        units = wide(settings.file)
         ctypes.memmove(properties.file_name, units, len(units))
     return properties
 
 
-def _checked_units(what: str, text: str) -> bytes:
-    units = wide(text)
-    if not text or len(units) > 2 * _MAX_NAME_UNITS:
-        raise ValueError(f"a {what} must have 1 to {_MAX_NAME_UNITS - 1} characters, not {len(text)}")
-    return units
+def check_names(name: str, file: str | None) -> None:
+    """``ValueError`` for names of a session and its file that Windows has no room for."""
+    for what, text in (("session name", name), ("path of a file", file)):
+        if text is not None and not 2 < len(wide(text)) <= 2 * _MAX_NAME_UNITS:
+            raise ValueError(f"a {what} must have 1 to {_MAX_NAME_UNITS - 1} characters, not {len(text)}")
 
 
 def _facts(properties: _Properties) -> SessionFacts:

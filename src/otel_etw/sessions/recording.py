@@ -78,6 +78,7 @@ class Recording:
         self.settings = settings
         self.requests = tuple(requests)
         self.files = RecordingFiles(path, settings.mode)
+        control.check_names(name, self.files.path)
         self.replaced: SessionFacts | None = None
         """The session that was stopped to make room for this one."""
         self.has_ended = False

@@ -23,6 +23,10 @@ class RecordingFiles:
             raise ValueError(f"expected the path of a file, found {name!r}")
         if name.endswith(("/", os.sep)) or os.path.isdir(name):
             raise ValueError(f"expected the path of a file, found the folder {name}")
+        if NUMBER in os.path.dirname(name) and mode == "rolling":
+            raise ValueError(
+                f"a rolling recording has the '%d' in its file's name, not in a folder's: {name}"
+            )
         self.mode = mode
         self.path = os.path.abspath(_numbered(name) if mode == "rolling" else name)
         if mode == "rolling" and "%" in self.path.replace(NUMBER, "", 1):

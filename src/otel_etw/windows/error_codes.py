@@ -52,7 +52,8 @@ _MEANINGS = {
     ErrorCode.SHARING_VIOLATION: "another session or program has the file open",
     ErrorCode.NOT_SUPPORTED: "this Windows cannot do that",
     ErrorCode.INVALID_PARAMETER: "Windows refused an argument",
-    ErrorCode.DISK_FULL: "the disk is full",
+    ErrorCode.DISK_FULL: "the disk is full, or has less room than Windows asks for: the largest size of the "
+    "file, and on the system's own disk another 200 MB",
     ErrorCode.INVALID_NAME: "the file's name cannot be used",
     ErrorCode.BAD_PATHNAME: "the file's path cannot be used, or another session writes that file",
     ErrorCode.ALREADY_EXISTS: "a session of that name is running, or another one writes the same file",
