@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,16 +14,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from click.testing import Result
 
 from etw_double import BOOTSTRAP, EtwDouble
 from live_parts import parts_of
+from otel_etw.cli import listen as listen_module
 from otel_etw.etl.event import Event
 from otel_etw.etl.reader import open_etl
 from otel_etw.sessions.control import OWN_PREFIX
 from otel_etw.sessions.embedded import EtlSession
+from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID
 from otel_etw.windows.libraries import is_windows
 from shown_traces import (
     EVENT_PROVIDER,
@@ -195,10 +199,10 @@ def test_filters_are_those_of_view(
 def test_levels_and_keywords_reach_the_session(etw_double: EtwDouble) -> None:
     """What is not wanted is not collected either: ``--level`` and ``--keyword`` are the session's, too."""
     names: list[str] = []
-    arguments = ("-p", "A", "-p", "B:error:0x3", "--level", "warning", "--keyword", "0x10", "--stacks")
+    arguments = ("-p", "A", "-p", "B:error:0x3", "--level", "warning", "--keyword", "0x10")
     listen(etw_double, names.append, *arguments)
-    wanted = [(one.level, one.any_mask, one.property) for one in etw_double.enables(names[0])]
-    assert wanted == [(3, 0x10, 4), (2, 0x3, 4)]
+    wanted = [(one.level, one.any_mask) for one in etw_double.enables(names[0])]
+    assert wanted == [(3, 0x10), (2, 0x3)]
 
 
 def test_a_running_session_is_listened_to(etw_double: EtwDouble, recorded: Path) -> None:
@@ -211,6 +215,43 @@ def test_a_running_session_is_listened_to(etw_double: EtwDouble, recorded: Path)
     providers = {json.loads(line)["etw"]["provider"] for line in result.stdout.splitlines()}
     assert providers == {EVENT_PROVIDER}
     assert etw_double.session_names() == [OTHERS]
+
+
+def test_a_running_session_shows_providers_by_id_too(etw_double: EtwDouble, recorded: Path) -> None:
+    """``metrics`` and names registered on the machine stand for GUIDs, as when a session is started."""
+    etw_double.start_session(OTHERS)
+    named = parts_of(next(event for event in events_of(recorded) if event.provider_name == EVENT_PROVIDER))
+    etw_double.add_registered_provider("Of-A-Manifest", UUID(int=7))
+    head = named[0][:0x18] + UUID(int=7).bytes_le + named[0][0x28:]
+    options = ("--session", OTHERS, "-p", "metrics", "-p", "of-a-manifest", "--format", "jsonl")
+
+    def act(session: str) -> None:
+        deliver(etw_double, session, events_of(recorded))
+        etw_double.deliver_record(session, head, [], b"data")
+
+    result = listen(etw_double, act, *options)
+    found = {json.loads(line)["etw"]["provider_id"] for line in result.stdout.splitlines()}
+    assert found == {str(METRICS_PROVIDER_ID), str(UUID(int=7))}
+
+
+def test_a_silent_session_is_said_to_be_one(etw_double: EtwDouble) -> None:
+    """The hint is about that session, whose providers nobody has named here."""
+    etw_double.start_session(OTHERS)
+    result = invoke("listen", "--session", OTHERS, "--duration", "0.2s")
+    assert f"nothing has come: nobody wrote anything that session '{OTHERS}' collects" in result.stderr
+
+
+def test_a_session_that_does_not_run_is_said_with_a_hint(
+    etw_double: EtwDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where to look for those that do."""
+    from otel_etw.cli.group import cli
+    from otel_etw.cli.running import run
+
+    assert run(cli, ["listen", "--session", "Nobody"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no session of that name is running" in line
+    assert "otel-etw sessions list" in line
 
 
 def test_a_restart_is_said_and_survived(etw_double: EtwDouble, recorded: Path) -> None:
@@ -277,6 +318,28 @@ def test_nothing_lost_is_nothing_said(etw_double: EtwDouble, recorded: Path) -> 
 # --- how it ends --------------------------------------------------------------------------------
 
 
+def test_what_is_not_shown_any_more_is_counted(
+    etw_double: EtwDouble, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends it soon, whatever waits to be shown; how much that was is said."""
+    monkeypatch.setattr(listen_module, "_DRAIN_S", 0.0)
+    event = next(event for event in events_of(recorded) if event.provider_name == LOG_PROVIDER)
+    _, items, payload = parts_of(event)
+    kinds = dict(items)
+
+    def act(session: str) -> None:
+        etw_double.emit(
+            event.provider_id, event.record[0x28:0x38], kinds[12], kinds[11], payload, count=40_000
+        )
+        time.sleep(0.3)
+
+    result = listen(etw_double, act, *ALL, "--format", "jsonl")
+    assert result.exit_code == 0
+    found = re.search(r"([0-9,]+) events or more were not shown", result.stderr)
+    assert found is not None
+    assert 0 < int(found[1].replace(",", "")) + len(result.stdout.splitlines()) <= 40_000
+
+
 def test_ctrl_c_ends_in_order(etw_double: EtwDouble, recorded: Path) -> None:
     """What has come by then is shown, the session is gone, the exit code is 0."""
 
@@ -327,6 +390,54 @@ def test_signals_end_the_process_in_order(etw_double: EtwDouble, number: signal.
     assert "Traceback" not in err
 
 
+READ_CHILD = """
+import threading, time
+from otel_etw.cli import main
+from otel_etw.tracelogging.encode import EventBuilder
+from otel_etw.tracelogging.provider_id import encode_traits, provider_id
+is_on = True
+
+def write():
+    while not any(double.enables(name) for name in double.session_names()):
+        time.sleep(0.01)
+    written = EventBuilder("Row")
+    while is_on:
+        double.emit(provider_id("Some"), bytes([0, 0, 0, 11, 4] + [0] * 11), encode_traits("Some"),
+                    written.metadata(), written.payload(), 1)
+        time.sleep(0.1)
+
+writer = threading.Thread(target=write)
+writer.start()
+import atexit
+atexit.register(lambda: print("left:", double.session_names(), file=sys.stderr))
+try:
+    main(["listen", "-p", "Some", "-q", *sys.argv[1:]])
+finally:
+    is_on = False
+    writer.join()
+"""
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "table"])
+def test_a_pipe_gets_each_burst_and_may_close(etw_double: EtwDouble, format_: str) -> None:
+    """Rows are there while it runs, without a terminal; nobody reading any more ends it, without a word."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BOOTSTRAP + READ_CHILD, "--format", format_],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        try:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            lines = [child.stdout.readline() for _ in range(3)]
+            child.stdout.close()
+            assert child.wait(DEADLINE_S) == 1
+            assert child.stderr.read().splitlines() == ["left: []"]
+        except BaseException:
+            child.kill()
+            raise
+    assert all("Row" in line for line in lines[1:])
+
+
 def test_a_duration_ends_it(etw_double: EtwDouble) -> None:
     """After so long, with a line that says that nothing has come."""
     started = time.monotonic()
@@ -357,10 +468,13 @@ def test_a_session_stopped_by_somebody_else_is_a_failure(etw_double: EtwDouble, 
         ("-p", "a:nonsense"),
         ("-p", "a", "--level", "loud"),
         ("-p", "a", "--grep", "("),
-        ("--session", "a", "--stacks"),
         ("--session", "a", "-p", "b:error"),
         ("--session", "a", "--keyword", "1"),
         ("-p", "a", "--duration", "soon"),
+        ("-p", "a", "--duration", "0"),
+        ("--session", ""),
+        ("--session", "x" * 1024),
+        ("--session", "a", "-p", ""),
     ],
 )
 def test_wrong_usage_is_said_before_anything_starts(

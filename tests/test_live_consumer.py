@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import struct
 import threading
 import time
@@ -94,6 +95,32 @@ def test_an_event_without_data_may_have_no_pointers() -> None:
     record = EventRecord()
     assert copied_event_32(ctypes.addressof(record))[2:] == ([], b"", 0)
     assert event_records.copy_event(ctypes.addressof(record))[2:] == ([], b"", 0)
+
+
+def test_pointers_to_nothing_are_not_followed() -> None:
+    """Sizes beside a null pointer say nothing; items beyond a bound are left out."""
+    items = (EventHeaderExtendedDataItem * 100)()
+    for item in items:
+        item.ExtType, item.DataSize = 1, 16
+    record = EventRecord()
+    record.ExtendedDataCount, record.UserDataLength = 100, 0xFFFF
+    for copy in (copied_event_32, event_records.copy_event):
+        assert copy(ctypes.addressof(record))[2:4] == ([], b"")
+    record.ExtendedData = ctypes.addressof(items)
+    for copy in (copied_event_32, event_records.copy_event):
+        assert copy(ctypes.addressof(record))[2] == [(1, b"")] * event_records.MOST_ITEMS
+
+
+def test_the_largest_event_is_copied_whole(etw_double: EtwDouble) -> None:
+    """User data of 65535 bytes, and a notice of no event at all costs nothing but itself."""
+    data = bytes(range(256)) * 255 + bytes(255)
+    with receiving(etw_double) as consumer:
+        etw_double.deliver_record(SESSION, header(), [], data)
+        assert take(consumer, 1)[0][3] == data
+        consumer._on_event(None)
+        deliver(etw_double, range(1))
+        assert numbers(take(consumer, 1)) == [0]
+        assert (consumer.received, consumer.dropped) == (2, 1)
 
 
 def test_events_come_in_order_and_the_end_is_seen(etw_double: EtwDouble) -> None:
@@ -195,6 +222,27 @@ def test_close_from_another_thread_wakes_the_reader(etw_double: EtwDouble) -> No
         assert consumer.has_ended
         consumer.close()
     assert etw_double.calls("CloseTrace") == 1
+
+
+def test_processing_that_does_not_end_is_given_up_once(
+    etw_double: EtwDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``close`` waits for a bounded time, all calls together; what Windows still uses stays until it ends."""
+    monkeypatch.setattr(consumer_module, "_JOIN_S", 0.3)
+    etw_double.set_delay_ms("ProcessTrace", 1500)
+    with receiving(etw_double) as consumer:
+        wait_until(lambda: etw_double.calls("ProcessTrace") == 1)
+        started = time.monotonic()
+        for _ in range(4):
+            consumer.close()
+        assert 0.2 < time.monotonic() - started < 1.1
+        assert not consumer.has_ended
+    thread = consumer._thread
+    assert etw_double.calls("CloseTrace") == 1
+    del consumer
+    gc.collect()
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive()
 
 
 def test_what_the_buffers_say_was_lost_is_kept(etw_double: EtwDouble) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import os
 import struct
@@ -12,6 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -26,14 +29,17 @@ from manifest_events import manifest_records, utf16
 from otel_etw import LiveSession
 from otel_etw.errors import SessionError
 from otel_etw.etl.event import Event
+from otel_etw.etl.layout import ExtendedType
 from otel_etw.etl.reader import open_etl
 from otel_etw.layouts.items import LogItem
+from otel_etw.sessions import control
 from otel_etw.sessions.embedded import EtlSession
 from otel_etw.sessions.kernel import KernelSession
 from otel_etw.sessions.requests import ALL_KEYWORDS, ProviderRequest
 from otel_etw.tables.items import items_of
 from otel_etw.tracelogging.provider_id import METRICS_PROVIDER_ID, encode_traits, provider_id
 from otel_etw.windows.libraries import is_windows
+from otel_etw.windows.processes import process_runs
 from session_events import METADATA, NAME, payload_of
 
 DEADLINE_S = 60.0
@@ -95,6 +101,15 @@ def test_a_session_is_started_heard_and_removed(etw_double: EtwDouble) -> None:
         (GUID, 1, 2, 0x30, 0),
         (METRICS_PROVIDER_ID, 1, 4, ALL_KEYWORDS, 0),
     ]
+
+
+def test_call_stacks_come_with_the_events(etw_double: EtwDouble) -> None:
+    """Where they are asked for, as an extended item."""
+    with LiveSession([PROVIDER], stacks=True) as live:
+        emit(etw_double)
+        (event,) = read(live, 1)
+        assert ExtendedType.STACK_TRACE64 in [kind for kind, _ in event.extended]
+        assert numbers([event]) == [0]
 
 
 def test_names_are_looked_up_among_registered_providers(etw_double: EtwDouble) -> None:
@@ -204,6 +219,86 @@ def test_a_forgotten_session_is_stopped(etw_double: EtwDouble) -> None:
     assert etw_double.session_names() == []
 
 
+def test_sessions_are_stopped_by_name(etw_double: EtwDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows gives the handle of a session that somebody else has stopped to the next one."""
+    stop, stopped = control.stop, []
+
+    def note(session: str | int) -> control.SessionFacts:
+        stopped.append(session)
+        return stop(session)
+
+    monkeypatch.setattr(control, "stop", note)
+    with LiveSession([PROVIDER]) as live:
+        pass
+    assert stopped == [live.name]
+
+
+def test_ctrl_c_while_the_session_starts_leaves_none(etw_double: EtwDouble) -> None:
+    """It is obeyed when Windows has answered, and by then there is a session that nobody has got yet."""
+    etw_double.set_delay_ms("StartTraceW", 400)
+    timer = threading.Timer(0.1, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        LiveSession([PROVIDER])
+    timer.join()
+    assert etw_double.calls("StartTraceW") == 1
+    assert etw_double.session_names() == []
+
+
+class Tripwire:
+    """Closes a session when a thread that is traced comes to the ``line``-th line of what is under test."""
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+        self.live: LiveSession | None = None
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        name = os.path.basename(frame.f_code.co_filename)
+        if self.live is None or name not in ("consumer.py", "live.py", "threading.py"):
+            return None
+        if event == "line" and self.left > 0:
+            self.left -= 1
+            if self.left == 0:
+                self.live.close()
+        return self
+
+
+@pytest.mark.parametrize(("is_reader", "lines"), [(True, range(1, 160, 5)), (False, range(1, 34))])
+def test_closing_is_safe_at_any_point(etw_double: EtwDouble, is_reader: bool, lines: range) -> None:
+    """Signal handlers and finalizers run between any two lines of a thread, of the one that reads and of the
+    one that receives; closing there neither waits for ever nor leaves a session."""
+    reached: list[int] = []
+
+    def read_or_be_received(line: int) -> None:
+        tripwire = Tripwire(line)
+        if not is_reader:
+            threading.settrace(tripwire)
+        live = LiveSession([PROVIDER], queue_bytes=1000)
+        threading.settrace(None)  # type: ignore[arg-type]
+        tripwire.live = live
+        if is_reader:
+            sys.settrace(tripwire)
+        emit(etw_double, 30)
+        if is_reader:
+            for _ in live:
+                pass
+        while not live.has_ended:
+            time.sleep(0.001)
+        sys.settrace(None)
+        tripwire.live = None
+        reached.append(line)
+
+    def run() -> None:
+        for line in lines:
+            read_or_be_received(line)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(DEADLINE_S)
+    assert reached == list(lines)
+    assert etw_double.session_names() == []
+
+
 CHILD = """
 import threading
 from otel_etw import LiveSession
@@ -234,18 +329,73 @@ def test_the_session_does_not_outlive_the_process(etw_double: EtwDouble) -> None
     assert ended == "ended"
 
 
+EXIT_CHILD = """
+import threading, time
+from otel_etw import LiveSession
+
+def flood():
+    while True:
+        double.emit(live.requests[0].id, bytes([0, 0, 0, 11, 4] + [0] * 11), b"", b"", b"data", 1000)
+        time.sleep(0.001)
+
+live = LiveSession(["Test_Live"], queue_bytes=100_000)
+threading.Thread(target=flood, daemon=True).start()
+"""
+EXITS = {
+    "in a callback": "live._running.session = None; live._finalizer.detach(); live.poll(5); sys.exit(7)",
+    "while it waits for room": "time.sleep(0.2); sys.exit(7)",
+    "closed": "live.poll(5); live.close(); sys.exit(7)",
+    "while a thread reads": "threading.Thread(target=list, args=(live,), daemon=True).start(); sys.exit(7)",
+}
+
+
+@pytest.mark.parametrize("how", EXITS)
+def test_the_interpreter_ends_while_events_come(etw_double: EtwDouble, how: str) -> None:
+    """Without a crash or a word, also where ``ProcessTrace`` is not ended before the interpreter is."""
+    child = subprocess.run(
+        [sys.executable, "-c", BOOTSTRAP + EXIT_CHILD + EXITS[how]],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (child.returncode, child.stdout, child.stderr) == (7, "", "")
+
+
 def test_leftovers_of_ended_processes_are_stopped(etw_double: EtwDouble) -> None:
     """Sessions of listeners that were killed are stopped and named; those of running processes are not."""
     ended = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
     ended.wait()
-    stale, running = f"otel-etw-live-{ended.pid}", f"otel-etw-live-{os.getppid() or os.getpid()}-77"
-    for name in (stale, running, "otel-etw-live-x", OTHERS):
-        etw_double.start_session(name)
     said: list[str] = []
-    with LiveSession([PROVIDER], say=said.append) as live:
-        assert sorted(etw_double.session_names()) == sorted([live.name, running, "otel-etw-live-x", OTHERS])
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        stale, running = f"otel-etw-live-{ended.pid}", f"otel-etw-live-{other.pid}-77"
+        for name in (stale, running, "otel-etw-live-x", OTHERS):
+            etw_double.start_session(name)
+        with LiveSession([PROVIDER], say=said.append) as live:
+            left = [live.name, running, "otel-etw-live-x", OTHERS]
+            assert sorted(etw_double.session_names()) == sorted(left)
+        other.communicate(b"\n")
     assert len(said) == 1
     assert stale in said[0]
+
+
+def test_a_leftover_that_another_listener_has_stopped_is_nothing_to_say(etw_double: EtwDouble) -> None:
+    """Two that start at once see the same leftovers."""
+    ended = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
+    ended.wait()
+    etw_double.start_session(f"otel-etw-live-{ended.pid}")
+    etw_double.fail_next("ControlTraceW", 4201)
+    said: list[str] = []
+    with LiveSession([PROVIDER], say=said.append):
+        assert etw_double.calls("ControlTraceW") == 1
+    assert said == []
+
+
+def test_a_number_that_no_process_can_have_is_not_looked_up(etw_double: EtwDouble) -> None:
+    """Its low 32 bits might be somebody's."""
+    assert process_runs(2**32 + 4) in (None, False)
+    assert process_runs(9_999_999_999) in (None, False)
 
 
 def test_a_name_that_is_taken_is_an_error(etw_double: EtwDouble) -> None:
@@ -284,6 +434,10 @@ def test_a_refusal_while_receiving_is_an_error_of_the_reader(etw_double: EtwDoub
         (("a",), {}),
         ((GUID,), {}),
         ((["a:nonsense"],), {}),
+        ((), {"session": ""}),
+        ((), {"session": "x" * 1024}),
+        ((["a"],), {"name": "x" * 1024}),
+        ((["a"],), {"name": ""}),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(
@@ -399,6 +553,57 @@ def test_a_restarted_session_is_heard_again(etw_double: EtwDouble) -> None:
         assert live.received == 6
     assert ["ended" in text for text in said] == [True, False, True, False]
     assert ["runs again" in text for text in said] == [False, True, False, True]
+
+
+def test_a_session_that_goes_away_again_and_again_is_not_asked_without_pause(etw_double: EtwDouble) -> None:
+    """Where receiving ends at once each time, it is begun anew (and said) some times in a second at most."""
+    said: list[str] = []
+    etw_double.start_session(OTHERS)
+    etw_double.fail_next("ProcessTrace", 4201, times=-1)
+    with LiveSession(session=OTHERS, say=said.append) as live:
+        assert live.poll(1.2) == []
+    assert 2 <= len(said) <= 7
+    assert etw_double.calls("OpenTraceW") <= 4
+
+
+def test_listening_anew_to_the_same_session_counts_losses_on(etw_double: EtwDouble) -> None:
+    """Receiving may end while the session goes on: what it had lost before is still not ours."""
+    etw_double.start_session(OTHERS)
+    etw_double.set_lost(OTHERS, events=100)
+    etw_double.fail_next("ProcessTrace", 0)
+    with LiveSession(session=OTHERS, say=lambda text: None) as live:
+        wait_until(live, lambda: etw_double.calls("ProcessTrace") == 2)
+        etw_double.set_lost(OTHERS, events=103)
+        wait_until(live, lambda: live.events_lost == 3)
+        live.poll(1.2)
+        assert live.events_lost == 3
+
+
+def test_a_session_that_comes_back_without_delivery_is_an_error(
+    etw_double: EtwDouble, tmp_path: Path
+) -> None:
+    """Started again as one that only writes a file: it is said, instead of waiting for ever."""
+    etw_double.start_session(OTHERS)
+    with LiveSession(session=OTHERS, say=lambda text: None) as live:
+        etw_double.stop_session(OTHERS)
+        etw_double.start_session(OTHERS, mode=1, file=str(tmp_path / "app.etl"))
+        with pytest.raises(SessionError, match="view --follow"):
+            list(live)
+        assert live.has_ended
+
+
+def test_what_is_left_unread_is_known(etw_double: EtwDouble) -> None:
+    """Events that have come and were not given out, until they are."""
+    with LiveSession([PROVIDER]) as live:
+        emit(etw_double, 700)
+        first = live.poll(DEADLINE_S)
+        deadline = time.monotonic() + DEADLINE_S
+        while live.received < 700:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert live.unread == 700 - len(first) > 0
+        read(live, 700 - len(first))
+        assert live.unread == 0
 
 
 def test_waiting_for_a_restart_can_be_ended(etw_double: EtwDouble) -> None:

@@ -12,6 +12,7 @@ import click
 from otel_etw.cli.running import EXIT_FAILURE, warn
 from otel_etw.cli.stopping import StopSignals, parsed_duration
 from otel_etw.outputs.numbers import counted
+from otel_etw.outputs.text import printable
 from otel_etw.tables.items import SIGNALS
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ _DRAIN_S = 2.0
 @click.option("--spans", is_flag=True, help="Each span as a row, instead of a tree for each trace.")
 @click.option("--wide", is_flag=True, help="Full ids and times, provider, process, thread, keyword.")
 @click.option("--all-records", is_flag=True, help="Records of the kernel and of merging tools, too.")
-@click.option("--stacks", is_flag=True, help="Have each event's call stack recorded, too.")
 @click.option("--local/--utc", default=False, help="Time zone shown [UTC].")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.pass_context
@@ -90,17 +90,32 @@ def command(context: click.Context, /, duration_s: float | None, quiet: bool, **
       otel-etw listen --session my-session --signal spans
     """
     from otel_etw.sessions.control import require_windows
-    from otel_etw.sessions.live import LiveSession
 
     selection, show, arguments = _understood(**options)
     require_windows()
     # Ctrl-C ends it in order from here on: a session that nobody stops would stay.
-    with StopSignals(duration_s) as signals, LiveSession(**arguments, say=warn) as live:
+    with StopSignals(duration_s) as signals, _opened(arguments) as live:
         if not quiet:
             _say_what_is_heard(live)
         _Listening(live, signals).show(selection, show, quiet=quiet)
     if live.ended_because is not None:
         context.exit(EXIT_FAILURE)
+
+
+def _opened(arguments: dict[str, Any]) -> LiveSession:
+    from otel_etw.errors import SessionError
+    from otel_etw.sessions.live import LiveSession
+    from otel_etw.windows.error_codes import ErrorCode
+
+    try:
+        return LiveSession(**arguments, say=warn)
+    except ValueError as problem:
+        raise click.UsageError(printable(str(problem))) from None
+    except SessionError as problem:
+        if problem.code != ErrorCode.WMI_INSTANCE_NOT_FOUND:
+            raise
+        hint = "otel-etw sessions list shows those that run"
+        raise SessionError(f"{problem}; {hint}", problem.code) from None
 
 
 def _understood(
@@ -117,7 +132,6 @@ def _understood(
     spans: bool,
     wide: bool,
     all_records: bool,
-    stacks: bool,
     local: bool,
 ) -> tuple[Selection, ShowOptions, dict[str, Any]]:
     """What is wanted, how it is shown, and what :class:`.LiveSession` is given; ``click.UsageError``."""
@@ -134,22 +148,31 @@ def _understood(
     arguments: dict[str, Any]
     if session is None:
         requests: Sequence[ProviderRequest] = requests_of(providers, level, keywords)
-        arguments = {"providers": requests, "stacks": stacks}
-    elif keywords is not None or stacks:
-        raise click.UsageError("--keyword and --stacks are up to whoever started the session")
+        arguments = {"providers": requests}
+    elif keywords is not None:
+        raise click.UsageError("--keyword is up to whoever started the session")
     elif any(":" in provider for provider in providers):
         raise click.UsageError("with --session -p takes names only: levels are up to whoever started it")
     else:
         arguments = {"session": session}
     selection = Selection(
         signals=frozenset(signals),
-        providers=providers if session is not None else (),
+        providers=_shown_providers(providers) if session is not None else (),
         events=events,
         level=most_verbose,
         grep=None if grep is None else grep_pattern(grep),
         all_records=all_records,
     )
     return selection, ShowOptions(format_, True, spans, wide, local, limit=limit), arguments
+
+
+def _shown_providers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Wildcards as they are; names also as the GUID that listening to them would mean, as not every event has
+    its provider's name."""
+    from otel_etw.cli.recording_options import requests_of
+
+    plain = tuple(name for name in names if not set(name) & set("*?["))
+    return (*names, *(str(request.id) for request in (requests_of(plain, None, None) if plain else ())))
 
 
 def _say_what_is_heard(live: LiveSession) -> None:
@@ -177,9 +200,7 @@ class _Listening:
         from otel_etw.cli.showing import output_for
 
         output = output_for(sys.stdout, options, live=True)
-        view = LiveView(
-            output, selection, options, self._note_problems, is_interrupted=lambda: self._is_late()
-        )
+        view = LiveView(output, selection, options, self._note_problems)
         try:
             while not (self._live.has_ended or view.is_full or self._is_late()):
                 self._show_burst(view)
@@ -189,7 +210,10 @@ class _Listening:
             self._losses.say_all()
         if self._undecodable:
             warn(f"{counted(self._undecodable, 'event')} could not be decoded completely")
-        if not quiet and not view.rows:
+        if self._live.unread and not view.is_full:
+            unread = counted(self._live.unread, "event")
+            warn(f"{unread} or more were not shown: they had come by the end, but take too long to show")
+        elif not quiet and not view.rows:
             self._say_nothing_shown(selection)
 
     def _show_burst(self, view: LiveView) -> None:
@@ -217,6 +241,8 @@ class _Listening:
             warn(f"{hidden} of the kernel and of merging tools not shown (--all-records shows them)")
         elif received:
             warn(f"nothing to show: none of {counted(received, 'event')} fits")
+        elif not self._live.is_own:
+            warn(f"nothing has come: nobody wrote anything that session {self._live.name!r} collects")
         else:
             warn("nothing has come: does the application run, and does it have one of these providers?")
 

@@ -12,6 +12,7 @@ from itertools import count
 
 from otel_etw.errors import SessionError
 from otel_etw.sessions import control
+from otel_etw.windows.error_codes import ErrorCode
 from otel_etw.windows.processes import process_runs
 
 _PREFIX = f"{control.OWN_PREFIX}-live-"
@@ -35,6 +36,8 @@ def stop_leftovers(say: Callable[[str], None]) -> None:
         try:
             control.stop(name)
         except SessionError as error:
+            if error.code == ErrorCode.WMI_INSTANCE_NOT_FOUND:
+                continue  # another listener that starts right now was quicker
             say(f"session {name!r} was left behind by a process that has ended: {error}")
         else:
             say(f"stopped session {name!r}, which a process that has ended left behind")

@@ -30,6 +30,7 @@ from otel_etw.tracelogging.types import Level
 from otel_etw.windows.error_codes import ErrorCode, meaning
 from otel_etw.windows.event_records import CopiedEvent
 from otel_etw.windows.provider_list import RegisteredProviders
+from otel_etw.windows.session_functions import wide
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ _LOOK_AGAIN_S = 0.5
 _FLUSH_S = 1.0
 _FINISH_S = 10.0
 """How long is waited for what was collected: by another's session, and by ours when it has been stopped."""
+_MAX_NAME_UNITS = 1024  # with the NUL
 _ENDS = frozenset({ErrorCode.SUCCESS, ErrorCode.CANCELLED, ErrorCode.WMI_INSTANCE_NOT_FOUND})
 """What ``ProcessTrace`` answers when there is nothing more, for whatever reason."""
 
@@ -84,26 +86,31 @@ class LiveSession:
         if bool(self.requests) == (session is not None):
             raise ValueError("expected either providers to listen to or the name of a session that runs")
         self._say = say or _logger.warning
+        chosen = name if session is None else session
+        self.name = own_name() if chosen is None else _checked_name(chosen)
         self._queue_bytes = queue_bytes
         self._losses = Losses()
-        self._dropped_before = self._received_before = 0
+        self._dropped_before = self._received_before = self._given_out = 0
         self._context = live_context()
         self._number = 0
         self._next_question_s = self._next_look_s = 0.0
         self._finish_at_s: float | None = None
         self._reading = threading.Lock()
         self._has_ended = False
+        self._identity: tuple[int, int] | None = None
         self._running = _Running()
+        self._finalizer = weakref.finalize(self, self._running.end)
         self.ended_because: str | None = None
         """Why no more events come though nobody asked for that."""
         if session is not None:
-            self.name = session
-            self._attach(control.query(session), is_first=True)
+            self._attach(control.query(session))
         else:
             settings = control.SessionSettings(buffer_size_kb=buffer_size_kb, max_buffers=max_buffers)
-            self.name, handle = self._started(name, settings)
-            self._listen(handle, stacks)
-        self._finalizer = weakref.finalize(self, self._running.end)
+            try:
+                self._listen(self._started(settings, is_unique=name is None), stacks)
+            except BaseException:
+                self._running.end()
+                raise
 
     @property
     def is_own(self) -> bool:
@@ -126,6 +133,11 @@ class LiveSession:
         """Events that came while so many waited to be read that there was no room for more."""
         consumer = self._running.consumer
         return self._dropped_before + (consumer.dropped if consumer else 0)
+
+    @property
+    def unread(self) -> int:
+        """Events that have come and were neither read nor dropped, notices of losses among them."""
+        return self.received - self._given_out
 
     @property
     def events_lost(self) -> int:
@@ -170,12 +182,14 @@ class LiveSession:
                 consumer = self._running.consumer
                 rest_s = max(0.0, min(deadline - now, _SLICE_S))
                 if consumer is None:
-                    self._running.closed.wait(rest_s)
                     copied = []
+                    if not self._running.is_closed:
+                        time.sleep(rest_s)
                 else:
                     if self._finish_at_s is not None and now >= self._finish_at_s:
                         consumer.close()
                     copied = consumer.take(rest_s)
+                self._given_out += len(copied)
                 events = self._decoded(copied)
                 if not copied:
                     self._look_after(consumer, now)
@@ -186,7 +200,7 @@ class LiveSession:
 
     def finish(self) -> None:
         """Have no further events collected: those collected by now are still to be read, then it ends."""
-        if self._finish_at_s is not None or self._running.closed.is_set():
+        if self._finish_at_s is not None or self._running.is_closed:
             return
         self._finish_at_s = time.monotonic() + (_FINISH_S if self.is_own else _FLUSH_S)
         if self.is_own:
@@ -205,39 +219,40 @@ class LiveSession:
 
     # --- starting -------------------------------------------------------------------------------
 
-    def _started(self, name: str | None, settings: control.SessionSettings) -> tuple[str, int]:
-        if name is not None:
-            return name, control.start(name, settings)
-        stop_leftovers(self._say)
-        name = own_name()
+    def _started(self, settings: control.SessionSettings, *, is_unique: bool) -> int:
+        """The handle. Where Ctrl-C comes before there is one, a session with a name of ours is stopped."""
+        if is_unique:
+            stop_leftovers(self._say)
+            self._running.session = self.name
         try:
-            return name, control.start(name, settings)
+            handle = control.start(self.name, settings)
         except SessionError as error:
-            if error.code != ErrorCode.ALREADY_EXISTS:
+            if not is_unique or error.code != ErrorCode.ALREADY_EXISTS:
                 raise
-        # Left behind by a process that had our number.
-        control.stop(name)
-        return name, control.start(name, settings)
+            # Left behind by a process that had our number.
+            control.stop(self.name)
+            handle = control.start(self.name, settings)
+        self._running.session = self.name
+        return handle
 
     def _listen(self, handle: int, stacks: bool) -> None:
         """First an open ear, then enabled providers, so that the first thing they say is heard."""
-        self._running.handle = handle
-        try:
-            self._running.take_over(Consumer(self.name, queue_bytes=self._queue_bytes))
-            for request in self.requests:
-                control.enable(handle, request, stacks=stacks)
-        except BaseException:
-            self._running.end()
-            raise
+        self._running.take_over(Consumer(self.name, queue_bytes=self._queue_bytes))
+        for request in self.requests:
+            control.enable(handle, request, stacks=stacks)
 
-    def _attach(self, facts: control.SessionFacts, *, is_first: bool) -> None:
+    def _attach(self, facts: control.SessionFacts) -> None:
+        self._next_look_s = time.monotonic() + _LOOK_AGAIN_S
         if not facts.mode & control.MODE_REAL_TIME:
             raise SessionError(
                 f"session {facts.name!r} does not deliver events while it runs ({facts.mode_text}); what it "
                 f"writes can be read from its file: otel-etw view --follow {facts.file or 'FILE'}"
             )
-        if is_first:
+        if self._identity is None:
             self._losses.begin(facts.events_lost, facts.realtime_buffers_lost, facts.log_buffers_lost)
+        elif self._identity != _identity_of(facts):
+            self._losses.begin()
+        self._identity = _identity_of(facts)
         self._running.take_over(Consumer(self.name, queue_bytes=self._queue_bytes))
 
     # --- while it runs --------------------------------------------------------------------------
@@ -259,11 +274,10 @@ class LiveSession:
 
     def _look_after(self, consumer: Consumer | None, now_s: float) -> None:
         """Nothing has come: is it still there?"""
-        if self._running.closed.is_set():
+        if self._running.is_closed:
             self._has_ended = True
         elif consumer is None:
             if now_s >= self._next_look_s:
-                self._next_look_s = now_s + _LOOK_AGAIN_S
                 self._reconnect()
         elif consumer.has_ended and not consumer.is_waiting_to_be_read:
             self._session_ended(consumer)
@@ -288,16 +302,15 @@ class LiveSession:
             self._received_before += consumer.received
             self._dropped_before += consumer.dropped
             self._running.let_go(consumer)
-            self._losses.begin()
-            self._next_look_s = 0.0
             self._say(f"session {self.name!r} has ended; waiting for it to be started again")
 
     def _reconnect(self) -> None:
         if self._finish_at_s is not None:
             self.close()
             return
+        self._next_look_s = time.monotonic() + _LOOK_AGAIN_S
         try:
-            self._attach(control.query(self.name), is_first=False)
+            self._attach(control.query(self.name))
         except SessionError as error:
             if error.code != ErrorCode.WMI_INSTANCE_NOT_FOUND:
                 self.close()
@@ -308,9 +321,12 @@ class LiveSession:
     def _ask_for_losses(self, now_s: float) -> None:
         self._next_question_s = now_s + _ASK_EVERY_S
         self._take_told_losses()
-        handle = self._running.handle
         with suppress(SessionError):  # that it has ended is noticed where events are received
-            self._take_losses(control.query(self.name if handle is None else handle))
+            facts = control.query(self.name)
+            if self._identity is None:
+                self._identity = _identity_of(facts)
+            if self._identity == _identity_of(facts):  # else another one has its name by now
+                self._take_losses(facts)
 
     def _take_losses(self, facts: control.SessionFacts | None) -> None:
         if facts is not None:
@@ -324,50 +340,64 @@ class LiveSession:
 
 @final
 class _Running:
-    """What has to be ended, whether or not anybody still has the :class:`LiveSession`."""
+    """What has to be ended, whether or not anybody still has the :class:`LiveSession`.
+
+    Ended by its name, as Windows gives the handle of a session that somebody else has stopped to the next
+    one. No locks but one that a thread may take twice: a finalizer or a signal handler runs at any point of
+    any thread.
+    """
 
     def __init__(self) -> None:
-        self.handle: int | None = None
-        """Of a session of our own."""
+        self.session: str | None = None
+        """The name of a session of our own."""
         self.consumer: Consumer | None = None
-        self.closed = threading.Event()
-        self._lock = threading.Lock()
+        self.is_closed = False
         self._ending = threading.RLock()
 
     def take_over(self, consumer: Consumer) -> None:
         """End ``consumer``, too, when the time comes, which may be over."""
-        with self._lock:
-            if not self.closed.is_set():
-                self.consumer = consumer
-                return
-        consumer.close()
+        self.consumer = consumer
+        if self.is_closed:
+            consumer.close()
 
     def let_go(self, consumer: Consumer) -> None:
         """``consumer`` has nothing more."""
         consumer.close()
-        with self._lock:
-            if self.consumer is consumer:
-                self.consumer = None
+        self.consumer = None
 
     def end(self) -> control.SessionFacts | None:
         """End all of it, or wait for another thread that is doing so; as :meth:`stop`."""
-        with self._lock:
-            self.closed.set()
+        self.is_closed = True
         with self._ending:
-            if self.consumer is not None:
-                self.consumer.close()
-            return self.stop()
+            consumer = self.consumer
+            if consumer is not None:
+                consumer.end()
+            facts = self.stop()
+            if consumer is not None:
+                consumer.close()
+            return facts
 
     def stop(self) -> control.SessionFacts | None:
         """Stop our own session; how it was doing, if this is what has stopped it."""
         with self._ending:
-            handle, self.handle = self.handle, None
-            if handle is None:
+            name, self.session = self.session, None
+            if name is None:
                 return None
             try:
-                return control.stop(handle)
+                return control.stop(name)
             except SessionError:
                 return None  # somebody else has stopped it
+
+
+def _identity_of(facts: control.SessionFacts) -> tuple[int, int]:
+    """What differs from a later session of that name; each of the two may be used again."""
+    return facts.handle, facts.logger_thread_id
+
+
+def _checked_name(name: str) -> str:
+    if not 1 < len(wide(name)) // 2 <= _MAX_NAME_UNITS:
+        raise ValueError(f"a session's name has 1 to {_MAX_NAME_UNITS - 1} characters, not {len(name)}")
+    return name
 
 
 def _request(

@@ -30,6 +30,8 @@ def process_runs(process_id: int) -> bool | None:
 
 def _runs_on_windows(process_id: int) -> bool | None:
     u32, handle_type = ctypes.c_uint32, ctypes.c_void_p
+    if process_id > 0xFFFFFFFF:  # of which another process' id would be left
+        return None
     try:
         opened = bind("kernel32", "OpenProcess", handle_type, (u32, u32, u32))
         wait = bind("kernel32", "WaitForSingleObject", u32, (handle_type, u32))
