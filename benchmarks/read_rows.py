@@ -40,7 +40,7 @@ class Rival(NamedTuple):
 
 def rows(folder: Path, *, quick: bool) -> Iterator[Row]:
     """Decoding to the table ``logs``, beside everything else that reads the same file."""
-    events, slow_events, rounds = (60_000, 3_000, 3) if quick else (EVENTS, 25_000, 5)
+    events, slow_events, rounds = (60_000, 3_000, 3) if quick else (EVENTS, 25_000, 9)
     large, small, varied = (folder / name for name in ("large.etl", "small.etl", "varied.etl"))
     three_shapes(large, events)
     three_shapes(small, slow_events)
