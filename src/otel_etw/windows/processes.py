@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 
 from otel_etw.windows.error_codes import ErrorCode, WindowsCallError
 from otel_etw.windows.libraries import bind, last_error
@@ -17,7 +16,7 @@ _ANSWERS: dict[int, bool] = {ErrorCode.ACCESS_DENIED: True, ErrorCode.INVALID_PA
 
 def process_runs(process_id: int) -> bool | None:
     """Whether a process of that id runs; ``None`` where that cannot be found out."""
-    if sys.platform == "win32":  # where os.kill would not ask, but kill
+    if os.name == "nt":  # where os.kill would not ask, but kill
         return _runs_on_windows(process_id)
     try:
         os.kill(process_id, 0)
