@@ -77,9 +77,9 @@ class Recorded(NamedTuple):
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     folder = tmp_path_factory.mktemp("recorded")
     name, witness = unique_name("OtelEtwTest"), unique_name("otel_etw_witness")
-    tool = recording_tools([named_provider(name), named_provider("metrics")])[0]
-    assert tool.name == "logman"
-    *starting, stopping = [line.replace(SESSION_NAME, witness) for line in tool.lines]
+    tools = recording_tools([named_provider(name), named_provider("metrics")])
+    (logman,) = [tool for tool in tools if tool.name == "logman"]
+    *starting, stopping = [line.replace(SESSION_NAME, witness) for line in logman.lines]
     ours = folder / "ours.etl"
     for line in starting:
         run_line(line, folder)
